@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The controller's configuration: /etc/aerostat/controller.conf and controller.conf.d/*.conf.
+//
+// Files are GKeyFile text. A later file adds to and overrides an earlier one, key by key. Anything
+// not understood is an error that names file, line, group and key; nothing is guessed.
+#pragma once
+
+#include "protocol/units.h"
+
+// What the controller does with the targets it works out.
+typedef enum ControllerMode {
+    CONTROLLER_MODE_OBSERVE, // never acts
+    CONTROLLER_MODE_BALANCE, // shrinks guests only as far as the host needs
+    CONTROLLER_MODE_RECLAIM, // always takes idle memory back
+    CONTROLLER_MODE_COUNT
+} ControllerMode;
+
+// The word for `mode` in configuration and on the control socket.
+const char *controller_mode_name(ControllerMode mode);
+// Reads such a word. False when there is no such mode.
+bool controller_mode_parse(const char *text, ControllerMode *mode);
+
+// One guest: its group's keys, or [defaults] where it has none.
+typedef struct GuestConfig {
+    char *name;
+    char *qmp_path;   // QEMU's monitor socket
+    char *agent_path; // the agent port's socket; NULL: no agent
+    RelativeSize min; // of the guest's size
+    RelativeSize max;
+    int64_t weight; // 1 to 10000, default 100
+    bool managed;   // false: never touched, counted at its full size
+} GuestConfig;
+
+typedef struct Config {
+    ControllerMode mode;
+    char *socket_path;
+    RelativeSize reserve; // of the host's memory, never given to guests
+    bool budget_auto;
+    int64_t budget_bytes; // unless budget_auto
+    GPtrArray *guests;    // GuestConfig*, in the order of their first mention
+} Config;
+
+// Built-in locations.
+#define CONFIG_DEFAULT_PATH "/etc/aerostat/controller.conf"
+#define CONFIG_DEFAULT_SOCKET "/run/aerostat/controller.sock"
+
+// Error domain: the message is ready for a person, "FILE:LINE: [group] key: what is wrong".
+#define CONFIG_ERROR (config_error_quark())
+GQuark config_error_quark(void);
+typedef enum ConfigError {
+    CONFIG_ERROR_FILE,  // cannot be read
+    CONFIG_ERROR_VALUE, // is not understood
+} ConfigError;
+
+// Reads the file at `path` and then the files PATH.d/*.conf in the order of their names. A missing
+// `path.d` is no error; a missing `path` is none when `path_optional` (then the defaults hold).
+// Returns NULL with CONFIG_ERROR.
+Config *config_load(const char *path, bool path_optional, GError **error);
+void config_free(Config *config);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
+
+GuestConfig *guest_config_copy(const GuestConfig *guest);
+void guest_config_free(GuestConfig *guest);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestConfig, guest_config_free)
