@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 // Connects to the listening socket at `path`. Connecting to a unix socket either succeeds at once
-// or fails; a full backlog is a failure too, with G_IO_ERROR-free errno text. Returns the
+// or fails; a full backlog is a failure too. Returns the
 // descriptor, or -1 with a G_FILE_ERROR.
 int unix_socket_connect(const char *path, GError **error);
 
