@@ -3,7 +3,8 @@
 // The controller's configuration: /etc/aerostat/controller.conf and controller.conf.d/*.conf.
 //
 // Files are GKeyFile text. A later file adds to and overrides an earlier one, key by key. Anything
-// not understood is an error that names file, line, group and key; nothing is guessed.
+// not understood is an error that names file, line, group and key, also where a later file
+// overrides it; nothing is guessed.
 #pragma once
 
 #include "protocol/units.h"
@@ -26,18 +27,20 @@ typedef struct GuestConfig {
     char *name;
     char *qmp_path;   // QEMU's monitor socket
     char *agent_path; // the agent port's socket; NULL: no agent
-    RelativeSize min; // of the guest's size
-    RelativeSize max;
-    int64_t weight; // 1 to 10000, default 100
-    bool managed;   // false: never touched, counted at its full size
+    // Of the guest's size. When both are of one kind, min is not above max; when one is relative
+    // and the other absolute, that can only be told once the size is known, by whoever learns it.
+    RelativeSize min;
+    RelativeSize max; // never 0
+    int64_t weight;   // 1 to 10000, default 100
+    bool managed;     // false: never touched, counted at its full size
 } GuestConfig;
 
 typedef struct Config {
     ControllerMode mode;
     char *socket_path;
-    RelativeSize reserve; // of the host's memory, never given to guests
-    bool budget_auto;
-    int64_t budget_bytes; // unless budget_auto
+    RelativeSize reserve; // of the host's memory, never given to guests; below 100%
+    bool budget_auto;     // whatever the host has beyond the reserve
+    RelativeSize budget;  // of the host's memory; unless budget_auto; never 0
     GPtrArray *guests;    // GuestConfig*, in the order of their first mention
 } Config;
 
@@ -45,11 +48,13 @@ typedef struct Config {
 #define CONFIG_DEFAULT_PATH "/etc/aerostat/controller.conf"
 #define CONFIG_DEFAULT_SOCKET "/run/aerostat/controller.sock"
 
-// Error domain: the message is ready for a person, "FILE:LINE: [group] key: what is wrong".
+// Error domain. The message is ready for a person: a line "FILE:LINE: [group] key: what is wrong"
+// for every mistake found, without a newline after the last; what belongs to no key or no group has
+// none there.
 #define CONFIG_ERROR (config_error_quark())
 GQuark config_error_quark(void);
 typedef enum ConfigError {
-    CONFIG_ERROR_FILE,  // cannot be read
+    CONFIG_ERROR_FILE,  // a file cannot be read (others may have mistakes besides)
     CONFIG_ERROR_VALUE, // is not understood
 } ConfigError;
 

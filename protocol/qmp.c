@@ -37,6 +37,7 @@ static const char *type_name(json_type type)
     case JSON_FALSE:
         return "boolean";
     case JSON_ARRAY:
+        return "array";
     case JSON_REAL:
     case JSON_NULL:
         break;
@@ -112,7 +113,9 @@ static bool parse_request(json_t *root, Request *request, GError **error)
         }
     }
     if (!request->name) {
-        return refuse_name(error, "QMP input lacks member", "execute", "");
+        g_set_error_literal(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                            "QMP input lacks member 'execute'");
+        return false;
     }
     if (!request->arguments) {
         request->arguments = json_object();
@@ -182,7 +185,7 @@ json_t *qmp_error_reply(const GError *error)
 
 json_t *qmp_event_new(const char *name, json_t *data, int64_t realtime_us)
 {
-    return json_pack("{s:s, s:o, s:{s:I, s:I}}", "event", name, "data", data, "timestamp",
+    return json_pack("{s:s, s:o*, s:{s:I, s:I}}", "event", name, "data", data, "timestamp",
                      "seconds", (json_int_t)(realtime_us / G_USEC_PER_SEC), "microseconds",
                      (json_int_t)(realtime_us % G_USEC_PER_SEC));
 }

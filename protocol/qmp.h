@@ -13,7 +13,7 @@
 // One argument of a command. A table of them ends with a NULL name.
 typedef struct QmpArgument {
     const char *name;
-    json_type type; // JSON_TRUE stands for any boolean, JSON_INTEGER, JSON_STRING, JSON_OBJECT
+    json_type type; // JSON_TRUE stands for any boolean
     bool optional;
     bool nullable; // null is a value of its own
 } QmpArgument;
@@ -55,7 +55,8 @@ void qmp_result_clear(QmpResult *result);
 // The reply that tells a peer why its input was refused. New reference.
 json_t *qmp_error_reply(const GError *error);
 
-// An event message, `realtime_us` being the wall clock; takes over the reference to `data`.
+// An event message, `realtime_us` being the wall clock; takes over the reference to `data` (NULL:
+// the event has none).
 json_t *qmp_event_new(const char *name, json_t *data, int64_t realtime_us);
 
 // --- the asking side --------------------------------------------------------------------------

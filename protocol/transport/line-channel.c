@@ -41,6 +41,7 @@ struct LineChannel {
     GSource *failure; // tells of a failed write from the loop, never from within a send
 
     unsigned busy; // handlers running: the memory is kept until they are done
+    bool ended;    // nothing is read or written any more
     bool freed;
 };
 
@@ -71,7 +72,7 @@ static bool may_read(const LineChannel *channel)
 // Watches the descriptor for just what can be done now.
 static void update_sources(LineChannel *channel)
 {
-    if (channel->freed || channel->failure) {
+    if (channel->ended || channel->freed) {
         return;
     }
     if (!may_read(channel)) {
@@ -127,19 +128,17 @@ void line_channel_free(LineChannel *channel)
     }
 }
 
-// Between enter() and leave() a handler may free the channel. leave() tells whether it did.
+// Between enter() and leave() a handler may free the channel; its memory stays until leave().
 static void enter(LineChannel *channel)
 {
     channel->busy++;
 }
 
-static bool leave(LineChannel *channel)
+static void leave(LineChannel *channel)
 {
-    bool freed = channel->freed;
-    if (--channel->busy == 0 && freed) {
+    if (--channel->busy == 0 && channel->freed) {
         g_free(channel);
     }
-    return freed;
 }
 
 // Tells the owner that the channel ended. True when it goes on all the same.
@@ -147,10 +146,14 @@ static bool end(LineChannel *channel, LineChannelEnd reason, const char *message
 {
     bool go_on = channel->handlers->ended(channel, reason, message, channel->context) &&
                  reason == LINE_CHANNEL_END_TOO_LONG;
-    if (!go_on && !channel->freed) {
+    if (channel->freed) {
+        return false;
+    }
+    if (!go_on) {
+        channel->ended = true;
         drop_sources(channel);
     }
-    return go_on && !channel->freed;
+    return go_on;
 }
 
 // --- input ------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ static bool take_input(LineChannel *channel, const char *bytes, size_t length)
         } else if (event == LINE_EVENT_LINE) {
             channel->handlers->line(channel, channel->framer.line->str, channel->framer.line->len,
                                     channel->framer.after_sentinel, channel->context);
-            if (channel->freed || channel->failure) {
+            if (channel->freed || channel->ended) {
                 return false;
             }
         }
@@ -208,9 +211,7 @@ static gboolean on_readable(int fd, GIOCondition condition, void *data)
             break;
         }
     }
-    if (!channel->freed && channel->readable) {
-        update_sources(channel);
-    }
+    update_sources(channel);
     leave(channel);
     return G_SOURCE_CONTINUE;
 }
@@ -228,6 +229,7 @@ static gboolean on_failure(void *data)
 
 static void fail_later(LineChannel *channel)
 {
+    channel->ended = true;
     drop_sources(channel);
     channel->failure = g_idle_source_new();
     g_source_set_priority(channel->failure, G_PRIORITY_DEFAULT);
@@ -290,7 +292,7 @@ static void enqueue(LineChannel *channel, const char *bytes, size_t length, size
 
 static void send_line(LineChannel *channel, const char *bytes, size_t length, bool is_event)
 {
-    if (channel->freed || channel->failure) {
+    if (channel->freed || channel->ended) {
         return;
     }
     ssize_t written = 0;

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/agent-link.h"
+
+#include "host-controller/backoff.h"
+#include "host-controller/timer.h"
+#include "protocol/error.h"
+#include "protocol/limits.h"
+#include "protocol/qmp.h"
+#include "protocol/transport/line-channel.h"
+#include "protocol/transport/unix-socket.h"
+
+#include <string.h>
+
+// Answers to be had within this time. While no agent runs in the guest, QEMU keeps what was sent
+// and delivers it when one opens the port: a longer wait loses nothing.
+#define ANSWER_DEADLINE_US (5 * (int64_t)G_USEC_PER_SEC)
+// No report for this long: the stream is taken up anew from the start.
+#define SILENCE_US (10 * (int64_t)G_USEC_PER_SEC)
+#define BACKOFF_FIRST_US INT64_C(50000)
+#define BACKOFF_CAP_US (1 * (int64_t)G_USEC_PER_SEC)
+// How often the agent looks at its memory while something moves.
+#define SAMPLE_INTERVAL_MS 100
+#define HEARTBEAT_MS (AGENT_LINK_HEARTBEAT_US / 1000)
+
+typedef enum AgentLinkState {
+    STATE_WAITING,     // until the next attempt
+    STATE_SYNCING,     // guest-sync-delimited sent
+    STATE_ASKING,      // guest-info sent
+    STATE_SUBSCRIBING, // guest-memory-subscribe sent
+    STATE_REPORTING,
+} AgentLinkState;
+
+struct AgentLink {
+    char *path;
+    const AgentLinkHandlers *handlers;
+    void *context;
+
+    AgentLinkState state;
+    LineChannel *channel;
+    Timer *timer; // the next attempt, or the deadline of the state
+    Backoff backoff;
+    int64_t command_id; // of the last command sent
+    char *version;
+    uint64_t refused;
+};
+
+static void send_command(AgentLink *link, AgentLinkState state, const char *name, json_t *arguments)
+{
+    link->state = state;
+    link->command_id++;
+    g_autofree char *line = qmp_command_format(name, arguments, link->command_id);
+    line_channel_send_reply(link->channel, line, strlen(line));
+    timer_arm(link->timer, g_get_monotonic_time() + ANSWER_DEADLINE_US);
+}
+
+static void disconnect(AgentLink *link, const char *why)
+{
+    bool was_reporting = link->state == STATE_REPORTING;
+    g_clear_pointer(&link->channel, line_channel_free);
+    link->state = STATE_WAITING;
+    timer_arm(link->timer, g_get_monotonic_time() + backoff_next_us(&link->backoff));
+    if (was_reporting) {
+        link->handlers->lost(link, why, link->context);
+    }
+}
+
+// --- the conversation -------------------------------------------------------------------------
+
+// A number no earlier conversation on this port has used.
+static int64_t new_sync_id(void)
+{
+    return g_get_real_time() & INT64_C(0x7fffffffffff);
+}
+
+static void send_sync(AgentLink *link)
+{
+    // The sentinel makes the agent forget half a request an earlier client may have left.
+    static const char sentinel[] = {LINE_SENTINEL};
+    line_channel_send_reply(link->channel, sentinel, sizeof(sentinel));
+    link->command_id = new_sync_id();
+    send_command(link, STATE_SYNCING, QGA_SYNC_DELIMITED,
+                 json_pack("{s:I}", "id", (json_int_t)link->command_id));
+}
+
+static bool lists_command(const json_t *info, const char *name)
+{
+    size_t index;
+    json_t *command;
+    json_array_foreach (json_object_get(info, "supported_commands"), index, command) {
+        const char *listed = json_string_value(json_object_get(command, "name"));
+        if (g_strcmp0(listed, name) == 0) {
+            return json_is_true(json_object_get(command, "enabled"));
+        }
+    }
+    return false;
+}
+
+static void on_info(AgentLink *link, const json_t *info)
+{
+    if (!lists_command(info, QGA_MEMORY_SUBSCRIBE)) {
+        disconnect(link, "the agent on this port has no " QGA_MEMORY_SUBSCRIBE);
+        return;
+    }
+    const char *version = json_string_value(json_object_get(info, "version"));
+    g_free(link->version);
+    link->version = json_text_for_people(version ? version : "unknown");
+    send_command(link, STATE_SUBSCRIBING, QGA_MEMORY_SUBSCRIBE,
+                 json_pack("{s:i, s:i}", "interval-ms", SAMPLE_INTERVAL_MS, "heartbeat-ms",
+                           (int)HEARTBEAT_MS));
+}
+
+static void on_subscribed(AgentLink *link)
+{
+    link->state = STATE_REPORTING;
+    backoff_reset(&link->backoff);
+    timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+    link->handlers->connected(link, link->version, link->context);
+}
+
+static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sentinel)
+{
+    // Whatever does not answer the last command belongs to an older conversation.
+    if (link->state == STATE_SYNCING) {
+        if (after_sentinel && message->type == QMP_MESSAGE_RETURN &&
+            json_integer_value(message->value) == link->command_id - 1) {
+            send_command(link, STATE_ASKING, "guest-info", NULL);
+        }
+        return;
+    }
+    if (!message->has_id || message->id != link->command_id) {
+        return;
+    }
+    if (message->type == QMP_MESSAGE_ERROR) {
+        disconnect(link, "the agent refused a command");
+    } else if (link->state == STATE_ASKING) {
+        on_info(link, message->value);
+    } else if (link->state == STATE_SUBSCRIBING) {
+        on_subscribed(link);
+    }
+}
+
+static void on_event(AgentLink *link, const QmpMessage *message)
+{
+    if (link->state != STATE_REPORTING || strcmp(message->event, QGA_MEMORY_REPORT_EVENT) != 0) {
+        return;
+    }
+    MemoryReport report;
+    if (!message->value || !memory_report_from_json(message->value, &report, NULL)) {
+        link->refused++;
+        return;
+    }
+    timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+    link->handlers->report(link, &report, link->context);
+}
+
+static void on_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
+                    void *context)
+{
+    (void)channel;
+    AgentLink *link = context;
+    g_autoptr(json_t) root = json_message_parse(line, length, NULL);
+    QmpMessage message;
+    if (!root || !qmp_message_parse(root, &message, NULL)) {
+        // Before the sync the rest of an old conversation is to be expected.
+        link->refused += link->state != STATE_SYNCING;
+    } else if (message.type == QMP_MESSAGE_EVENT) {
+        on_event(link, &message);
+    } else if (message.type != QMP_MESSAGE_GREETING) {
+        on_reply(link, &message, after_sentinel);
+    }
+}
+
+// --- life -------------------------------------------------------------------------------------
+
+static bool on_ended(LineChannel *channel, LineChannelEnd end, const char *message, void *context)
+{
+    (void)channel;
+    AgentLink *link = context;
+    if (end == LINE_CHANNEL_END_TOO_LONG) {
+        link->refused++;
+        return true;
+    }
+    disconnect(link, message);
+    return false;
+}
+
+static const LineChannelHandlers channel_handlers = {.line = on_line, .ended = on_ended};
+
+static void on_timer(void *context)
+{
+    AgentLink *link = context;
+    if (link->state != STATE_WAITING) {
+        disconnect(link, link->state == STATE_REPORTING ? "the agent fell silent"
+                                                        : "the agent does not answer");
+        return;
+    }
+    int fd = unix_socket_connect(link->path, NULL);
+    if (fd < 0) {
+        disconnect(link, "the agent's socket cannot be reached");
+        return;
+    }
+    link->channel = line_channel_new(fd, LIMIT_AGENT_LINE_BYTES, 1, &channel_handlers, link);
+    send_sync(link);
+}
+
+AgentLink *agent_link_new(const char *path, const AgentLinkHandlers *handlers, void *context)
+{
+    AgentLink *link = g_new0(AgentLink, 1);
+    link->path = g_strdup(path);
+    link->handlers = handlers;
+    link->context = context;
+    link->backoff = (Backoff){.first_us = BACKOFF_FIRST_US, .cap_us = BACKOFF_CAP_US};
+    link->timer = timer_new(on_timer, link);
+    timer_arm(link->timer, g_get_monotonic_time());
+    return link;
+}
+
+void agent_link_free(AgentLink *link)
+{
+    if (!link) {
+        return;
+    }
+    line_channel_free(link->channel);
+    timer_free(link->timer);
+    g_free(link->version);
+    g_free(link->path);
+    g_free(link);
+}
+
+bool agent_link_is_connected(const AgentLink *link)
+{
+    return link->state == STATE_REPORTING;
+}
+
+uint64_t agent_link_refused(const AgentLink *link)
+{
+    return link->refused;
+}

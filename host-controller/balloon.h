@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known of one guest's balloon, and where it is on its way: a pure state machine.
+//
+// QEMU's `balloon` command returns at once and its target cannot be asked back; only
+// `query-balloon` tells the truth. So the target is remembered here, and every reading of `actual`
+// is judged against it: reached, still moving, or stalled.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// A move without progress for this long is stalled.
+#define BALLOON_STALL_US INT64_C(5000000)
+
+typedef enum BalloonState {
+    BALLOON_SETTLED,
+    BALLOON_SHRINKING, // the guest gives memory back: the balloon inflates
+    BALLOON_GROWING,   // the guest gets memory: the balloon deflates
+    BALLOON_STALLED,   // the guest does not follow
+} BalloonState;
+
+// What a reading meant.
+typedef enum BalloonChange {
+    BALLOON_CHANGE_NONE,
+    BALLOON_CHANGE_PROGRESS, // actual moved
+    BALLOON_CHANGE_REACHED,  // the target is reached
+    BALLOON_CHANGE_STALLED,  // no progress for BALLOON_STALL_US
+} BalloonChange;
+
+typedef struct Balloon {
+    BalloonState state;
+    int64_t actual_bytes;
+    int64_t target_bytes;  // last set; actual when none was
+    int64_t ceiling_bytes; // the most the guest may hold: a lowered target counts only once a
+                           // later reading confirms it
+    unsigned commands;     // targets sent; a reading belongs to the target that was last sent
+                           // before it was asked for
+    int64_t started_us;    // when the move began
+    int64_t progress_us;   // when actual last moved
+} Balloon;
+
+// Takes the balloon as it is found; sends and expects nothing.
+void balloon_adopt(Balloon *balloon, int64_t actual_bytes);
+
+// A `balloon` command for `target_bytes` is being sent.
+void balloon_set_target(Balloon *balloon, int64_t target_bytes, int64_t now_us);
+
+// A reading of `actual`, asked for when balloon->commands was `asked_at`.
+BalloonChange balloon_observe(Balloon *balloon, int64_t actual_bytes, unsigned asked_at,
+                              int64_t now_us);
+
+// The guest may hold `size_bytes` from now on whatever was set before, as after a reset.
+void balloon_forget(Balloon *balloon, int64_t size_bytes);
+
+// Whether readings are wanted often.
+static inline bool balloon_is_moving(const Balloon *balloon)
+{
+    return balloon->state == BALLOON_SHRINKING || balloon->state == BALLOON_GROWING;
+}

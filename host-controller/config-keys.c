@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/config-keys.h"
+
+#include "protocol/error.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#define MAX_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+// --- values -----------------------------------------------------------------------------------
+
+static bool invalid(GError **error, const char *text, const char *what)
+{
+    g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "'%s' is not %s", text, what);
+    return false;
+}
+
+static bool parse_mode(const char *text, void *member, GError **error)
+{
+    return controller_mode_parse(text, member) ||
+           invalid(error, text, "observe, balance or reclaim");
+}
+
+static bool parse_socket_path(const char *text, void *member, GError **error)
+{
+    char **path = member;
+    if (!g_path_is_absolute(text)) {
+        return invalid(error, text, "an absolute path");
+    }
+    if (strlen(text) > MAX_PATH_BYTES) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                    "a socket's path has at most %zu bytes, this one has %zu", MAX_PATH_BYTES,
+                    strlen(text));
+        return false;
+    }
+    g_free(*path);
+    *path = g_strdup(text);
+    return true;
+}
+
+static bool is_nothing(const RelativeSize *size)
+{
+    return size->relative ? size->permyriad == 0 : size->bytes == 0;
+}
+
+static bool parse_min(const char *text, void *member, GError **error)
+{
+    return relative_size_parse(text, member, error);
+}
+
+static bool parse_max(const char *text, void *member, GError **error)
+{
+    if (!relative_size_parse(text, member, error)) {
+        return false;
+    }
+    return !is_nothing(member) || invalid(error, text, "above 0");
+}
+
+static bool parse_reserve(const char *text, void *member, GError **error)
+{
+    if (!relative_size_parse(text, member, error)) {
+        return false;
+    }
+    RelativeSize *reserve = member;
+    if (reserve->relative && reserve->permyriad >= 10000) {
+        return invalid(error, text, "below 100%, so that something is left for guests");
+    }
+    return true;
+}
+
+// Sets `budget` and `budget_auto`: its member is the whole Config.
+static bool parse_budget(const char *text, void *member, GError **error)
+{
+    Config *config = member;
+    config->budget_auto = strcmp(text, "auto") == 0;
+    if (config->budget_auto) {
+        return true;
+    }
+    g_autoptr(GError) detail = NULL;
+    if (!relative_size_parse(text, &config->budget, &detail)) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "%s, nor auto", detail->message);
+        return false;
+    }
+    return !is_nothing(&config->budget) || invalid(error, text, "above 0");
+}
+
+static bool parse_weight(const char *text, void *member, GError **error)
+{
+    guint64 weight;
+    if (!g_ascii_string_to_unsigned(text, 10, 1, 10000, &weight, NULL)) {
+        return invalid(error, text, "a whole number from 1 to 10000");
+    }
+    *(int64_t *)member = (int64_t)weight;
+    return true;
+}
+
+static bool parse_yes_or_no(const char *text, void *member, GError **error)
+{
+    bool *value = member;
+    *value = strcmp(text, "yes") == 0;
+    return *value || strcmp(text, "no") == 0 || invalid(error, text, "yes or no");
+}
+
+// --- tables -----------------------------------------------------------------------------------
+
+static const ConfigKey controller_keys[] = {
+    {"mode", parse_mode, offsetof(Config, mode)},
+    {"socket", parse_socket_path, offsetof(Config, socket_path)},
+    {0},
+};
+
+static const ConfigKey host_keys[] = {
+    {"reserve", parse_reserve, offsetof(Config, reserve)},
+    {"budget", parse_budget, 0},
+    {0},
+};
+
+static const ConfigKey guest_keys[GUEST_KEY_COUNT + 1] = {
+    [GUEST_KEY_QMP] = {"qmp", parse_socket_path, offsetof(GuestConfig, qmp_path)},
+    [GUEST_KEY_AGENT] = {"agent", parse_socket_path, offsetof(GuestConfig, agent_path)},
+    [GUEST_KEY_MIN] = {"min", parse_min, offsetof(GuestConfig, min)},
+    [GUEST_KEY_MAX] = {"max", parse_max, offsetof(GuestConfig, max)},
+    [GUEST_KEY_WEIGHT] = {"weight", parse_weight, offsetof(GuestConfig, weight)},
+    [GUEST_KEY_MANAGE] = {"manage", parse_yes_or_no, offsetof(GuestConfig, managed)},
+};
+
+static const struct {
+    const char *name;
+    const ConfigKey *keys;
+} groups[CONFIG_GROUP_COUNT] = {
+    [CONFIG_GROUP_CONTROLLER] = {"controller", controller_keys},
+    [CONFIG_GROUP_HOST] = {"host", host_keys},
+    [CONFIG_GROUP_DEFAULTS] = {"defaults", guest_keys + GUEST_KEY_MIN},
+    [CONFIG_GROUP_GUEST] = {"guest", guest_keys},
+};
+
+ConfigGroup config_group_find(const char *name, const char **guest_name)
+{
+    size_t word_length = strcspn(name, " ");
+    const char *rest = name + word_length;
+    for (ConfigGroup group = 0; group < CONFIG_GROUP_COUNT; group++) {
+        if (strlen(groups[group].name) != word_length ||
+            memcmp(groups[group].name, name, word_length) != 0) {
+            continue;
+        }
+        if (group == CONFIG_GROUP_GUEST) {
+            *guest_name = *rest ? rest + 1 : rest;
+            return group;
+        }
+        return *rest ? CONFIG_GROUP_UNKNOWN : group;
+    }
+    return CONFIG_GROUP_UNKNOWN;
+}
+
+const ConfigKey *config_key_find(ConfigGroup group, const char *name)
+{
+    for (const ConfigKey *key = groups[group].keys; key->name; key++) {
+        if (strcmp(key->name, name) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+const ConfigKey *config_guest_key(GuestKey key)
+{
+    return &guest_keys[key];
+}
+
+GuestKey config_guest_key_index(const ConfigKey *key)
+{
+    return (GuestKey)(key - guest_keys);
+}
+
+// --- suggestions ------------------------------------------------------------------------------
+
+// Longer words than this are like none of ours.
+#define MAX_WORD_BYTES 16
+
+// How many letters must be inserted, removed or replaced to make `a` into `b`, whatever their case
+// (Levenshtein's distance). Both are at most MAX_WORD_BYTES long.
+static unsigned edit_distance(const char *a, const char *b)
+{
+    unsigned row[MAX_WORD_BYTES + 1];
+    size_t b_length = strlen(b);
+    for (unsigned j = 0; j <= b_length; j++) {
+        row[j] = j;
+    }
+    for (unsigned i = 0; a[i]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i + 1;
+        for (unsigned j = 0; j < b_length; j++) {
+            unsigned replaced = diagonal + (g_ascii_tolower(a[i]) != g_ascii_tolower(b[j]));
+            diagonal = row[j + 1];
+            row[j + 1] = MIN(replaced, MIN(row[j], diagonal) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+// Whether `typed` is nearer to `known` than `*best_distance`, which it then becomes.
+static bool is_nearer(const char *typed, const char *known, unsigned *best_distance)
+{
+    if (strlen(typed) > MAX_WORD_BYTES) {
+        return false;
+    }
+    unsigned distance = edit_distance(typed, known);
+    if (distance >= *best_distance) {
+        return false;
+    }
+    *best_distance = distance;
+    return true;
+}
+
+// Further off than this is no slip of the finger.
+static unsigned first_distance_too_far(const char *typed)
+{
+    return strlen(typed) > 3 ? 3 : 2;
+}
+
+void config_mistakes_add_unknown_group(ConfigMistakes *mistakes, const ConfigSetting *setting)
+{
+    g_autofree char *word = g_strndup(setting->group, strcspn(setting->group, " "));
+    unsigned distance = first_distance_too_far(word);
+    const char *nearest = NULL;
+    for (ConfigGroup group = 0; group < CONFIG_GROUP_COUNT; group++) {
+        if (is_nearer(word, groups[group].name, &distance)) {
+            nearest = groups[group].name;
+        }
+    }
+    config_mistakes_add(mistakes, setting->place, setting->group, NULL,
+                        nearest ? "unknown group, did you mean '%s'?" : "unknown group%s",
+                        nearest ? nearest : "");
+}
+
+void config_mistakes_add_unknown_key(ConfigMistakes *mistakes, const ConfigSetting *setting,
+                                     ConfigGroup group)
+{
+    for (ConfigGroup other = 0; other < CONFIG_GROUP_COUNT; other++) {
+        if (config_key_find(other, setting->key)) {
+            config_mistakes_add(mistakes, setting->place, setting->group, setting->key,
+                                "unknown key here, it belongs in [%s%s]", groups[other].name,
+                                other == CONFIG_GROUP_GUEST ? " NAME" : "");
+            return;
+        }
+    }
+    unsigned distance = first_distance_too_far(setting->key);
+    const char *nearest = NULL;
+    for (const ConfigKey *key = groups[group].keys; key->name; key++) {
+        if (is_nearer(setting->key, key->name, &distance)) {
+            nearest = key->name;
+        }
+    }
+    config_mistakes_add(mistakes, setting->place, setting->group, setting->key,
+                        nearest ? "unknown key, did you mean '%s'?" : "unknown key%s",
+                        nearest ? nearest : "");
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/config.h"
+
+#include "host-controller/config-keys.h"
+#include "protocol/limits.h"
+
+#include <string.h>
+
+GQuark config_error_quark(void)
+{
+    return g_quark_from_static_string("aerostat-config-error");
+}
+
+static const char *const mode_names[CONTROLLER_MODE_COUNT] = {
+    [CONTROLLER_MODE_OBSERVE] = "observe",
+    [CONTROLLER_MODE_BALANCE] = "balance",
+    [CONTROLLER_MODE_RECLAIM] = "reclaim",
+};
+
+const char *controller_mode_name(ControllerMode mode)
+{
+    return mode_names[mode];
+}
+
+bool controller_mode_parse(const char *text, ControllerMode *mode)
+{
+    for (unsigned i = 0; i < CONTROLLER_MODE_COUNT; i++) {
+        if (strcmp(text, mode_names[i]) == 0) {
+            *mode = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+GuestConfig *guest_config_copy(const GuestConfig *guest)
+{
+    GuestConfig *copy = g_new(GuestConfig, 1);
+    *copy = *guest;
+    copy->name = g_strdup(guest->name);
+    copy->qmp_path = g_strdup(guest->qmp_path);
+    copy->agent_path = g_strdup(guest->agent_path);
+    return copy;
+}
+
+void guest_config_free(GuestConfig *guest)
+{
+    if (guest) {
+        g_free(guest->name);
+        g_free(guest->qmp_path);
+        g_free(guest->agent_path);
+        g_free(guest);
+    }
+}
+
+static Config *config_new(void)
+{
+    Config *config = g_new(Config, 1);
+    *config = (Config){
+        .mode = CONTROLLER_MODE_BALANCE,
+        .socket_path = g_strdup(CONFIG_DEFAULT_SOCKET),
+        .reserve = {.relative = true, .permyriad = 1000},
+        .budget_auto = true,
+        .guests = g_ptr_array_new_with_free_func((GDestroyNotify)guest_config_free),
+    };
+    return config;
+}
+
+void config_free(Config *config)
+{
+    if (config) {
+        g_free(config->socket_path);
+        g_ptr_array_unref(config->guests);
+        g_free(config);
+    }
+}
+
+// --- drafts -----------------------------------------------------------------------------------
+
+// [defaults] or one guest as far as the files have told.
+typedef struct Draft {
+    GuestConfig *guest;
+    char *group;
+    ConfigPlace place;                   // of its first mention
+    ConfigPlace places[GUEST_KEY_COUNT]; // of each key; without a file it was not given
+    bool broken;                         // a value was not understood
+} Draft;
+
+static Draft *draft_new(ConfigPlace place, const char *group, const char *name)
+{
+    Draft *draft = g_new0(Draft, 1);
+    draft->place = place;
+    draft->group = g_strdup(group);
+    draft->guest = g_new(GuestConfig, 1);
+    *draft->guest = (GuestConfig){
+        .name = g_strdup(name),
+        .min = {.relative = true, .permyriad = 2500},
+        .max = {.relative = true, .permyriad = 10000},
+        .weight = 100,
+        .managed = true,
+    };
+    return draft;
+}
+
+static void draft_free(Draft *draft)
+{
+    guest_config_free(draft->guest);
+    g_free(draft->group);
+    g_free(draft);
+}
+
+static bool draft_has(const Draft *draft, GuestKey key)
+{
+    return draft->places[key].file != NULL;
+}
+
+// --- reading settings -------------------------------------------------------------------------
+
+typedef struct Loader {
+    ConfigMistakes mistakes;
+    GPtrArray *files; // the paths that places refer to
+    Config *config;
+    Draft *defaults;
+    GPtrArray *drafts;          // Draft*, one for each guest
+    GHashTable *drafts_by_name; // both borrowed
+    ConfigGroup group;          // the one being read, and its draft
+    Draft *draft;
+    bool too_many_guests;
+} Loader;
+
+static bool is_printable(const char *text)
+{
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+        if (!g_unichar_isprint(g_utf8_get_char(c))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// What is wrong with a guest's name, or NULL.
+static const char *find_fault_in_name(const char *name)
+{
+    if (name[0] == '\0') {
+        return "a guest's group is written as [guest NAME]";
+    }
+    if (strlen(name) > LIMIT_NAME_BYTES) {
+        return "a guest's name has at most " G_STRINGIFY(LIMIT_NAME_BYTES) " bytes";
+    }
+    if (!is_printable(name)) {
+        return "a guest's name has only printable characters";
+    }
+    if (name[0] == ' ' || name[strlen(name) - 1] == ' ') {
+        return "a guest's name neither begins nor ends with a blank";
+    }
+    return NULL;
+}
+
+// The draft of a guest's group, begun with its first mention; NULL after a mistake.
+static Draft *open_guest(Loader *loader, const ConfigSetting *setting, const char *name)
+{
+    const char *fault = find_fault_in_name(name);
+    if (fault) {
+        config_mistakes_add(&loader->mistakes, setting->place, setting->group, NULL, "%s", fault);
+        return NULL;
+    }
+    Draft *draft = g_hash_table_lookup(loader->drafts_by_name, name);
+    if (draft) {
+        return draft;
+    }
+    if (loader->drafts->len >= LIMIT_GUESTS) {
+        if (!loader->too_many_guests) {
+            config_mistakes_add(&loader->mistakes, setting->place, setting->group, NULL,
+                                "more than %d guests", LIMIT_GUESTS);
+        }
+        loader->too_many_guests = true;
+        return NULL;
+    }
+    draft = draft_new(setting->place, setting->group, name);
+    g_ptr_array_add(loader->drafts, draft);
+    g_hash_table_insert(loader->drafts_by_name, draft->guest->name, draft);
+    return draft;
+}
+
+static void open_group(Loader *loader, const ConfigSetting *setting)
+{
+    const char *name = NULL;
+    loader->group = config_group_find(setting->group, &name);
+    loader->draft = NULL;
+    if (loader->group == CONFIG_GROUP_UNKNOWN) {
+        config_mistakes_add_unknown_group(&loader->mistakes, setting);
+    } else if (loader->group == CONFIG_GROUP_DEFAULTS) {
+        loader->draft = loader->defaults;
+    } else if (loader->group == CONFIG_GROUP_GUEST) {
+        loader->draft = open_guest(loader, setting, name);
+        if (!loader->draft) {
+            loader->group = CONFIG_GROUP_UNKNOWN;
+        }
+    }
+}
+
+static bool parse_value(const ConfigKey *key, const char *text, void *target, GError **error)
+{
+    const char *fault = NULL;
+    if (text[0] == '\0') {
+        fault = "has no value";
+    } else if (strlen(text) > LIMIT_TEXT_BYTES) {
+        fault = "has a value longer than " G_STRINGIFY(LIMIT_TEXT_BYTES) " bytes";
+    } else if (!is_printable(text)) {
+        fault = "has a value with unprintable characters";
+    }
+    if (fault) {
+        g_set_error_literal(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, fault);
+        return false;
+    }
+    return key->parse(text, (char *)target + key->offset, error);
+}
+
+static void read_key(Loader *loader, const ConfigSetting *setting)
+{
+    const ConfigKey *key = config_key_find(loader->group, setting->key);
+    if (!key) {
+        config_mistakes_add_unknown_key(&loader->mistakes, setting, loader->group);
+        return;
+    }
+    Draft *draft = loader->draft;
+    if (draft) {
+        draft->places[config_guest_key_index(key)] = setting->place;
+    }
+    void *target = draft ? (void *)draft->guest : (void *)loader->config;
+    g_autoptr(GError) error = NULL;
+    if (!parse_value(key, setting->value, target, &error)) {
+        const char *hint = strstr(setting->value, " #") ? "; a comment has a line of its own" : "";
+        config_mistakes_add(&loader->mistakes, setting->place, setting->group, setting->key, "%s%s",
+                            error->message, hint);
+        if (draft) {
+            draft->broken = true;
+        }
+    }
+}
+
+static void read_setting(void *context, const ConfigSetting *setting)
+{
+    Loader *loader = context;
+    if (!setting->key) {
+        open_group(loader, setting);
+    } else if (loader->group != CONFIG_GROUP_UNKNOWN) {
+        read_key(loader, setting);
+    }
+}
+
+// --- checking what was read -------------------------------------------------------------------
+
+static void inherit(GuestConfig *guest, const Draft *draft, const GuestConfig *defaults)
+{
+    if (!draft_has(draft, GUEST_KEY_MIN)) {
+        guest->min = defaults->min;
+    }
+    if (!draft_has(draft, GUEST_KEY_MAX)) {
+        guest->max = defaults->max;
+    }
+    if (!draft_has(draft, GUEST_KEY_WEIGHT)) {
+        guest->weight = defaults->weight;
+    }
+    if (!draft_has(draft, GUEST_KEY_MANAGE)) {
+        guest->managed = defaults->managed;
+    }
+}
+
+static bool is_above(const RelativeSize *a, const RelativeSize *b)
+{
+    if (a->relative != b->relative) {
+        return false;
+    }
+    return a->relative ? a->permyriad > b->permyriad : a->bytes > b->bytes;
+}
+
+static char *format_relative_size(const RelativeSize *size)
+{
+    if (size->relative) {
+        return g_strdup_printf("%g%%", (double)size->permyriad / 100);
+    }
+    char text[SIZE_TEXT_SIZE];
+    return g_strdup(size_format(size->bytes, text));
+}
+
+// Tells of a min above max where the one is that the group itself gives: if it gives neither,
+// [defaults] is to blame and has been told of.
+static void check_range(Loader *loader, const Draft *draft)
+{
+    if (draft->broken || loader->defaults->broken ||
+        !is_above(&draft->guest->min, &draft->guest->max)) {
+        return;
+    }
+    g_autofree char *min = format_relative_size(&draft->guest->min);
+    g_autofree char *max = format_relative_size(&draft->guest->max);
+    if (draft_has(draft, GUEST_KEY_MIN)) {
+        config_mistakes_add(&loader->mistakes, draft->places[GUEST_KEY_MIN], draft->group, "min",
+                            "%s is above max, which is %s", min, max);
+    } else if (draft_has(draft, GUEST_KEY_MAX)) {
+        config_mistakes_add(&loader->mistakes, draft->places[GUEST_KEY_MAX], draft->group, "max",
+                            "%s is below min, which is %s", max, min);
+    }
+}
+
+// Two peers cannot be behind one socket. `owners` tells whose each path is.
+static void check_path(Loader *loader, GHashTable *owners, const Draft *draft, GuestKey key,
+                       const char *path)
+{
+    if (!path) {
+        return;
+    }
+    const char *name = config_guest_key(key)->name;
+    char *canonical = g_canonicalize_filename(path, "/");
+    const char *owner = g_hash_table_lookup(owners, canonical);
+    if (owner) {
+        config_mistakes_add(&loader->mistakes, draft->places[key], draft->group, name,
+                            "'%s' is already %s", path, owner);
+        g_free(canonical);
+        return;
+    }
+    g_hash_table_insert(owners, canonical, g_strdup_printf("%s of [%s]", name, draft->group));
+}
+
+static void check_guests(Loader *loader)
+{
+    g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_hash_table_insert(owners, g_canonicalize_filename(loader->config->socket_path, "/"),
+                        g_strdup("socket of [controller]"));
+    check_range(loader, loader->defaults);
+    for (unsigned i = 0; i < loader->drafts->len; i++) {
+        Draft *draft = g_ptr_array_index(loader->drafts, i);
+        inherit(draft->guest, draft, loader->defaults->guest);
+        check_range(loader, draft);
+        if (!draft_has(draft, GUEST_KEY_QMP)) {
+            config_mistakes_add(&loader->mistakes, draft->place, draft->group, "qmp",
+                                "is missing, it names the guest's monitor socket");
+        }
+        check_path(loader, owners, draft, GUEST_KEY_QMP, draft->guest->qmp_path);
+        check_path(loader, owners, draft, GUEST_KEY_AGENT, draft->guest->agent_path);
+        g_ptr_array_add(loader->config->guests, g_steal_pointer(&draft->guest));
+    }
+}
+
+// --- files ------------------------------------------------------------------------------------
+
+static void read_file(Loader *loader, char *path, bool optional)
+{
+    g_ptr_array_add(loader->files, path);
+    loader->group = CONFIG_GROUP_UNKNOWN;
+    config_text_read(path, optional, &loader->mistakes, read_setting, loader);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// The names of the files in `folder` that count, sorted; empty when there is no such folder.
+static GPtrArray *list_folder(Loader *loader, const char *folder)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) directory = g_dir_open(folder, 0, &error);
+    if (!directory) {
+        if (!g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+            loader->mistakes.unreadable = true;
+            config_mistakes_add(&loader->mistakes, (ConfigPlace){.file = folder}, NULL, NULL, "%s",
+                                error->message);
+        }
+        return names;
+    }
+    for (const char *name; (name = g_dir_read_name(directory));) {
+        if (g_str_has_suffix(name, ".conf") && name[0] != '.') {
+            g_ptr_array_add(names, g_strdup(name));
+        }
+    }
+    g_ptr_array_sort(names, compare_names);
+    return names;
+}
+
+static void loader_init(Loader *loader)
+{
+    *loader = (Loader){
+        .files = g_ptr_array_new_with_free_func(g_free),
+        .config = config_new(),
+        .defaults = draft_new((ConfigPlace){0}, "defaults", NULL),
+        .drafts = g_ptr_array_new_with_free_func((GDestroyNotify)draft_free),
+        .drafts_by_name = g_hash_table_new(g_str_hash, g_str_equal),
+    };
+    config_mistakes_init(&loader->mistakes);
+}
+
+static void loader_clear(Loader *loader)
+{
+    g_hash_table_unref(loader->drafts_by_name);
+    g_ptr_array_unref(loader->drafts);
+    draft_free(loader->defaults);
+    config_free(loader->config);
+    config_mistakes_clear(&loader->mistakes);
+    g_ptr_array_unref(loader->files);
+}
+
+Config *config_load(const char *path, bool path_optional, GError **error)
+{
+    Loader loader;
+    loader_init(&loader);
+    read_file(&loader, g_strdup(path), path_optional);
+    g_autofree char *folder = g_strconcat(path, ".d", NULL);
+    g_autoptr(GPtrArray) names = list_folder(&loader, folder);
+    for (unsigned i = 0; i < names->len; i++) {
+        read_file(&loader, g_build_filename(folder, g_ptr_array_index(names, i), NULL), false);
+    }
+    check_guests(&loader);
+
+    Config *config = NULL;
+    if (loader.mistakes.count == 0) {
+        config = g_steal_pointer(&loader.config);
+    } else {
+        config_mistakes_finish(&loader.mistakes);
+        g_set_error_literal(error, CONFIG_ERROR,
+                            loader.mistakes.unreadable ? CONFIG_ERROR_FILE : CONFIG_ERROR_VALUE,
+                            loader.mistakes.text->str);
+    }
+    loader_clear(&loader);
+    return config;
+}

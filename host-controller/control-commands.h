@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands of the control socket. They know the controller and nothing of sockets.
+#pragma once
+
+#include "host-controller/controller.h"
+#include "protocol/qmp.h"
+
+// What a command works on: the context of its handler.
+typedef struct ControlContext {
+    Controller *controller;
+    bool negotiated; // of this client
+    bool quit;       // set when the controller is asked to end, once the answer is sent
+} ControlContext;
+
+// All commands; the last has a NULL name.
+extern const QmpCommand control_commands[];
+
+// Before the capabilities are negotiated nothing but qmp_capabilities is accepted, and afterwards
+// anything but it.
+bool control_gate(void *context, const QmpCommand *command, const char *name, GError **error);

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/controller.h"
+
+#include "host-controller/timer.h"
+#include "protocol/error.h"
+#include "protocol/limits.h"
+
+#include <string.h>
+
+// Changes that are not urgent are planned together, once in this time at most.
+#define PLAN_SPACING_US INT64_C(20000)
+// Without any change: pauses end, stalled guests are tried again, the host's memory is looked at.
+#define PLAN_IDLE_US INT64_C(1000000)
+
+struct Controller {
+    Config *config;
+    char *config_path;
+    ControllerMode mode;
+    int64_t started_us;
+    ControllerEventFunc *event_func;
+    void *event_context;
+
+    GPtrArray *guests;   // Guest*
+    GHashTable *by_name; // its names are the guests' own
+
+    Host *host;
+    Timer *plan_timer;
+    int64_t planned_us;   // when the last plan was made
+    GArray *observations; // PolicyGuest: the working memory of a plan
+    GPtrArray *observed;  // Guest*, beside it
+    bool overcommitted;
+};
+
+static void emit(const char *name, json_t *data, void *context)
+{
+    Controller *controller = context;
+    if (controller->event_func) {
+        controller->event_func(name, data, controller->event_context);
+    } else {
+        json_decref(data);
+    }
+}
+
+// --- planning ---------------------------------------------------------------------------------
+
+static void observe_guests(Controller *controller, int64_t now_us)
+{
+    g_array_set_size(controller->observations, 0);
+    g_ptr_array_set_size(controller->observed, 0);
+    for (guint i = 0; i < controller->guests->len; i++) {
+        Guest *guest = g_ptr_array_index(controller->guests, i);
+        if (guest_is_known(guest)) {
+            PolicyGuest observation;
+            guest_observe(guest, &observation, now_us);
+            g_array_append_val(controller->observations, observation);
+            g_ptr_array_add(controller->observed, guest);
+        }
+    }
+}
+
+static void check_overcommitment(Controller *controller, const PolicyHost *host)
+{
+    const PolicyGuest *guests = (const PolicyGuest *)controller->observations->data;
+    int64_t shortfall_bytes = policy_shortfall_bytes(host, guests, controller->observations->len);
+    bool overcommitted = shortfall_bytes > 0;
+    if (overcommitted && !controller->overcommitted) {
+        int64_t needed_bytes = host->budget_bytes + shortfall_bytes;
+        g_warning("the guests need at least %" G_GINT64_FORMAT
+                  " bytes, the budget is %" G_GINT64_FORMAT,
+                  needed_bytes, host->budget_bytes);
+        emit("HOST_OVERCOMMITTED",
+             json_pack("{s:I, s:I}", "needed", (json_int_t)needed_bytes, "budget",
+                       (json_int_t)host->budget_bytes),
+             controller);
+    }
+    controller->overcommitted = overcommitted;
+}
+
+static void make_plan(void *context)
+{
+    Controller *controller = context;
+    int64_t now_us = g_get_monotonic_time();
+    host_refresh(controller->host);
+    observe_guests(controller, now_us);
+    PolicyHost host = {
+        .budget_bytes = controller_budget_bytes(controller),
+        .reclaim = controller->mode == CONTROLLER_MODE_RECLAIM,
+    };
+    PolicyGuest *guests = (PolicyGuest *)controller->observations->data;
+    policy_plan(&host, guests, controller->observations->len);
+    check_overcommitment(controller, &host);
+
+    bool act = controller->mode != CONTROLLER_MODE_OBSERVE;
+    for (guint i = 0; i < controller->observed->len; i++) {
+        guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
+    }
+    controller->planned_us = now_us;
+    timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
+}
+
+static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)
+{
+    (void)guest;
+    Controller *controller = context;
+    int64_t wait_us = urgency == GUEST_URGENCY_NOW ? 0 : PLAN_SPACING_US;
+    timer_arm_by(controller->plan_timer, controller->planned_us + wait_us);
+}
+
+static const GuestHandlers guest_handlers = {.changed = on_guest_changed, .event = emit};
+
+// --- configuration ----------------------------------------------------------------------------
+
+static void emit_named(Controller *controller, const char *event, const char *name)
+{
+    emit(event, json_pack("{s:s}", "name", name), controller);
+}
+
+// Keeps the guests that stay, drops those that went, starts those that came.
+static void apply_config(Controller *controller)
+{
+    GPtrArray *former = controller->guests;
+    GHashTable *former_by_name = controller->by_name;
+    controller->guests = g_ptr_array_new();
+    controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < controller->config->guests->len; i++) {
+        const GuestConfig *config = g_ptr_array_index(controller->config->guests, i);
+        Guest *guest = g_hash_table_lookup(former_by_name, config->name);
+        if (guest && g_hash_table_remove(former_by_name, config->name) &&
+            !guest_reconfigure(guest, config)) {
+            emit_named(controller, "GUEST_REMOVED", config->name);
+            g_ptr_array_remove_fast(former, guest);
+            guest_free(guest);
+            guest = NULL;
+        }
+        if (guest) {
+            g_ptr_array_remove_fast(former, guest);
+        } else {
+            guest = guest_new(config, &guest_handlers, controller);
+            emit_named(controller, "GUEST_ADDED", config->name);
+        }
+        g_ptr_array_add(controller->guests, guest);
+        g_hash_table_insert(controller->by_name, guest->config->name, guest);
+    }
+    for (guint i = 0; i < former->len; i++) {
+        Guest *guest = g_ptr_array_index(former, i);
+        emit_named(controller, "GUEST_REMOVED", guest->config->name);
+        guest_free(guest);
+    }
+    g_ptr_array_unref(former);
+    g_hash_table_unref(former_by_name);
+    controller->mode = controller->config->mode;
+    timer_arm_by(controller->plan_timer, 0);
+}
+
+bool controller_reload(Controller *controller, GError **error)
+{
+    Config *config = config_load(controller->config_path, false, error);
+    if (!config) {
+        return false;
+    }
+    if (strcmp(config->socket_path, controller->config->socket_path) != 0) {
+        g_message("the control socket stays at %s until the next start",
+                  controller->config->socket_path);
+    }
+    config_free(controller->config);
+    controller->config = config;
+    apply_config(controller);
+    g_message("configuration read from %s", controller->config_path);
+    return true;
+}
+
+Controller *controller_new(Config *config, const char *config_path, GError **error)
+{
+    Host *host = host_new(error);
+    if (!host) {
+        return NULL;
+    }
+    Controller *controller = g_new0(Controller, 1);
+    controller->config = config;
+    controller->config_path = g_strdup(config_path);
+    controller->started_us = g_get_monotonic_time();
+    controller->guests = g_ptr_array_new();
+    controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));
+    controller->observed = g_ptr_array_new();
+    controller->plan_timer = timer_new(make_plan, controller);
+    controller->host = host;
+    apply_config(controller);
+    return controller;
+}
+
+void controller_free(Controller *controller)
+{
+    if (!controller) {
+        return;
+    }
+    for (guint i = 0; i < controller->guests->len; i++) {
+        guest_free(g_ptr_array_index(controller->guests, i));
+    }
+    g_ptr_array_unref(controller->guests);
+    g_hash_table_unref(controller->by_name);
+    g_array_unref(controller->observations);
+    g_ptr_array_unref(controller->observed);
+    timer_free(controller->plan_timer);
+    host_free(controller->host);
+    config_free(controller->config);
+    g_free(controller->config_path);
+    g_free(controller);
+}
+
+// --- steering and looking ---------------------------------------------------------------------
+
+void controller_set_event_func(Controller *controller, ControllerEventFunc *function, void *context)
+{
+    controller->event_func = function;
+    controller->event_context = context;
+}
+
+void controller_set_mode(Controller *controller, ControllerMode mode)
+{
+    if (controller->mode != mode) {
+        g_message("mode %s", controller_mode_name(mode));
+    }
+    controller->mode = mode;
+    timer_arm_by(controller->plan_timer, 0);
+}
+
+bool controller_set_target(Controller *controller, const char *name, const int64_t *bytes,
+                           GError **error)
+{
+    Guest *guest = controller_find_guest(controller, name, error);
+    if (!guest) {
+        return false;
+    }
+    if (bytes && controller->mode == CONTROLLER_MODE_OBSERVE) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
+                    "No target can be set in mode observe, which moves nothing");
+        return false;
+    }
+    if (!guest_pin(guest, bytes, error)) {
+        return false;
+    }
+    timer_arm_by(controller->plan_timer, 0);
+    return true;
+}
+
+Guest *controller_find_guest(const Controller *controller, const char *name, GError **error)
+{
+    Guest *guest = g_hash_table_lookup(controller->by_name, name);
+    if (!guest) {
+        g_autofree char *shown = json_text_for_people(name);
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "Guest '%s' is not known",
+                    shown);
+    }
+    return guest;
+}
+
+const GPtrArray *controller_guests(const Controller *controller)
+{
+    return controller->guests;
+}
+
+ControllerMode controller_mode(const Controller *controller)
+{
+    return controller->mode;
+}
+
+const char *controller_config_path(const Controller *controller)
+{
+    return controller->config_path;
+}
+
+int64_t controller_started_us(const Controller *controller)
+{
+    return controller->started_us;
+}
+
+int64_t controller_budget_bytes(const Controller *controller)
+{
+    return host_budget_bytes(controller->host, controller->config);
+}
+
+const HostMemory *controller_host_memory(const Controller *controller)
+{
+    return host_memory(controller->host);
+}
+
+bool controller_is_overcommitted(const Controller *controller)
+{
+    return controller->overcommitted;
+}

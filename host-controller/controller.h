@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The controller: all guests of a host, one budget, and the loop from reports to targets.
+//
+// Whatever changes asks for a plan. A shortage asks for one now: it is made as soon as everything
+// that has arrived with it has been read, so that many at once are planned together. Other changes
+// wait for each other a few milliseconds, which bounds the work however many guests there are.
+#pragma once
+
+#include "host-controller/guest.h"
+#include "host-controller/host.h"
+
+typedef struct Controller Controller;
+
+// Receives an event of protocol/controller.json; the reference to `data` is handed over.
+typedef void ControllerEventFunc(const char *name, json_t *data, void *context);
+
+// Takes over `config`, which was read from `config_path`, and starts connecting to its guests.
+// Returns NULL, leaving `config` alone, with a G_FILE_ERROR when the host's memory cannot be read.
+Controller *controller_new(Config *config, const char *config_path, GError **error);
+// Leaves every balloon as it is.
+void controller_free(Controller *controller);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Controller, controller_free)
+
+// Where events go from now on.
+void controller_set_event_func(Controller *controller, ControllerEventFunc *function,
+                               void *context);
+
+// Reads the configuration anew. With a mistake in it the old one stays in force: CONFIG_ERROR.
+bool controller_reload(Controller *controller, GError **error);
+
+void controller_set_mode(Controller *controller, ControllerMode mode);
+// Pins a guest's target (NULL: leaves it to the policy again). PROTOCOL_ERROR_REFUSED.
+bool controller_set_target(Controller *controller, const char *name, const int64_t *bytes,
+                           GError **error);
+
+// The guest, or NULL with PROTOCOL_ERROR_INVALID.
+Guest *controller_find_guest(const Controller *controller, const char *name, GError **error);
+// All guests (Guest*), in the order of the configuration.
+const GPtrArray *controller_guests(const Controller *controller);
+
+ControllerMode controller_mode(const Controller *controller);
+const char *controller_config_path(const Controller *controller);
+int64_t controller_started_us(const Controller *controller);
+int64_t controller_budget_bytes(const Controller *controller);
+const HostMemory *controller_host_memory(const Controller *controller);
+// Whether the least that the guests can be brought to is above the budget.
+bool controller_is_overcommitted(const Controller *controller);

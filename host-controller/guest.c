@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/guest.h"
+
+#include "protocol/error.h"
+
+#include <string.h>
+
+// While a balloon moves it is asked this often: memory that came back is handed on in slices of
+// what comes back in this time.
+#define POLL_MOVING_US INT64_C(10000)
+// A settled balloon tells of changes by event; this only guards against a lost one.
+#define POLL_SETTLED_US INT64_C(10000000)
+// A guest that stalled is left alone this long, and longer each time.
+#define STALL_BACKOFF_FIRST_US INT64_C(10000000)
+#define STALL_BACKOFF_CAP_US INT64_C(300000000)
+
+static void changed(Guest *guest, GuestUrgency urgency)
+{
+    guest->handlers->changed(guest, urgency, guest->context);
+}
+
+static void emit(Guest *guest, const char *event, json_t *data)
+{
+    json_object_set_new(data, "name", json_string(guest->config->name));
+    guest->handlers->event(event, data, guest->context);
+}
+
+// --- the balloon ------------------------------------------------------------------------------
+
+static void on_balloon(const json_t *value, const GError *error, void *context);
+
+static void ask_balloon(Guest *guest)
+{
+    if (!guest->asking && qmp_client_is_ready(guest->qmp)) {
+        guest->asked_at = guest->balloon.commands;
+        guest->asking = qmp_client_execute(guest->qmp, "query-balloon", NULL, on_balloon, guest);
+    }
+}
+
+static void on_poll(void *context)
+{
+    ask_balloon(context);
+}
+
+static void on_balloon_command(const json_t *value, const GError *error, void *context)
+{
+    (void)value;
+    Guest *guest = context;
+    if (error) {
+        g_warning("%s: balloon command refused: %s", guest->config->name, error->message);
+    }
+}
+
+static bool send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
+{
+    json_t *arguments = json_pack("{s:I}", "value", (json_int_t)target_bytes);
+    if (!qmp_client_execute(guest->qmp, "balloon", arguments, on_balloon_command, guest)) {
+        return false;
+    }
+    balloon_set_target(&guest->balloon, target_bytes, now_us);
+    timer_arm_by(guest->poll_timer, now_us + POLL_MOVING_US);
+    return true;
+}
+
+// The guest does not follow: it is asked no more than what it has, and left alone for a while.
+static void on_stalled(Guest *guest, int64_t now_us)
+{
+    const Balloon *balloon = &guest->balloon;
+    g_message("%s: stalled at %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " bytes",
+              guest->config->name, balloon->actual_bytes, balloon->target_bytes);
+    emit(guest, "GUEST_STALLED",
+         json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
+                   (json_int_t)balloon->actual_bytes));
+    guest->stalled_until_us = now_us + backoff_next_us(&guest->stall_backoff);
+    int64_t min_bytes;
+    int64_t max_bytes;
+    guest_limits(guest, &min_bytes, &max_bytes);
+    send_target(guest, policy_clamp(balloon->actual_bytes, min_bytes, max_bytes), now_us);
+}
+
+static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
+{
+    Balloon *balloon = &guest->balloon;
+    switch (balloon_observe(balloon, actual_bytes, guest->asked_at, now_us)) {
+    case BALLOON_CHANGE_NONE:
+        break;
+    case BALLOON_CHANGE_REACHED:
+        backoff_reset(&guest->stall_backoff);
+        emit(guest, "GUEST_TARGET_REACHED",
+             json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
+                       (json_int_t)actual_bytes, "elapsed-us",
+                       (json_int_t)(now_us - balloon->started_us)));
+        changed(guest, GUEST_URGENCY_NOW);
+        break;
+    case BALLOON_CHANGE_PROGRESS:
+        guest->stalled_until_us = 0;
+        changed(guest, GUEST_URGENCY_NOW);
+        break;
+    case BALLOON_CHANGE_STALLED:
+        on_stalled(guest, now_us);
+        changed(guest, GUEST_URGENCY_NOW);
+        break;
+    }
+}
+
+static void on_balloon(const json_t *value, const GError *error, void *context)
+{
+    Guest *guest = context;
+    int64_t now_us = g_get_monotonic_time();
+    int64_t actual_bytes = 0;
+    bool was_known = guest->balloon_known;
+    guest->asking = false;
+    if (g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_CLOSED) ||
+        g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT)) {
+        return;
+    }
+    bool answered =
+        value && json_member_int(value, "actual", 0, POLICY_MAX_BYTES, &actual_bytes, NULL);
+    guest->balloon_known = true;
+    if (answered && guest->has_balloon) {
+        on_reading(guest, actual_bytes, now_us);
+    } else if (answered) {
+        guest->has_balloon = true;
+        balloon_adopt(&guest->balloon, actual_bytes);
+        changed(guest, GUEST_URGENCY_SOON);
+    } else {
+        if (guest->has_balloon || !was_known) {
+            g_message("%s: no balloon device answers: %s", guest->config->name,
+                      error ? error->message : "no size in the answer");
+        }
+        guest->has_balloon = false;
+    }
+    timer_arm(guest->poll_timer,
+              now_us + (balloon_is_moving(&guest->balloon) ? POLL_MOVING_US : POLL_SETTLED_US));
+}
+
+// --- QEMU -------------------------------------------------------------------------------------
+
+static void on_memory_size(const json_t *value, const GError *error, void *context)
+{
+    (void)error;
+    Guest *guest = context;
+    int64_t base_bytes;
+    int64_t plugged_bytes = 0;
+    if (!value ||
+        !json_member_int(value, "base-memory", 1, POLICY_MAX_BYTES / 2, &base_bytes, NULL)) {
+        return;
+    }
+    json_member_int(value, "plugged-memory", 0, POLICY_MAX_BYTES / 2, &plugged_bytes, NULL);
+    guest->size_bytes = base_bytes + plugged_bytes;
+    changed(guest, GUEST_URGENCY_SOON);
+}
+
+static void on_status(const json_t *value, const GError *error, void *context)
+{
+    (void)error;
+    Guest *guest = context;
+    bool running;
+    if (value && json_member_bool(value, "running", &running, NULL)) {
+        guest->paused = !running;
+    }
+}
+
+static void on_qmp_ready(QmpClient *client, void *context)
+{
+    Guest *guest = context;
+    g_message("%s: QEMU connected", guest->config->name);
+    qmp_client_execute(client, "query-status", NULL, on_status, guest);
+    qmp_client_execute(client, "query-memory-size-summary", NULL, on_memory_size, guest);
+    ask_balloon(guest);
+}
+
+static void forget_report(Guest *guest)
+{
+    guest->has_report = false;
+    guest->history = (PolicyHistory){0};
+    guest->demand = (PolicyDemand){0};
+    timer_disarm(guest->stale_timer);
+}
+
+// QEMU does not answer any more; it may still run and hold all it had.
+static void on_qmp_lost(QmpClient *client, const char *why, void *context)
+{
+    (void)client;
+    Guest *guest = context;
+    g_message("%s: QEMU lost: %s", guest->config->name, why);
+    guest->asking = false;
+    timer_disarm(guest->poll_timer);
+    changed(guest, GUEST_URGENCY_SOON);
+}
+
+static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, void *context)
+{
+    (void)client;
+    Guest *guest = context;
+    g_message("%s: QEMU not reachable: %s", guest->config->name, why);
+    if (absent) {
+        // Its memory is free again, and whoever listens here next is another process.
+        guest->size_bytes = 0;
+        guest->has_balloon = false;
+        guest->balloon_known = false;
+        guest->planned = false;
+        guest->stalled_until_us = 0;
+        guest->balloon = (Balloon){0};
+        forget_report(guest);
+        changed(guest, GUEST_URGENCY_NOW);
+    }
+}
+
+static void on_qmp_event(QmpClient *client, const char *name, const json_t *data, void *context)
+{
+    (void)client;
+    (void)data;
+    Guest *guest = context;
+    if (strcmp(name, "BALLOON_CHANGE") == 0) {
+        ask_balloon(guest);
+    } else if (strcmp(name, "STOP") == 0 || strcmp(name, "RESUME") == 0) {
+        guest->paused = name[0] == 'S';
+        changed(guest, GUEST_URGENCY_SOON);
+    } else if (strcmp(name, "RESET") == 0) {
+        // Until its driver is back the guest may touch all its memory, whatever QEMU says.
+        balloon_forget(&guest->balloon, guest->size_bytes);
+        forget_report(guest);
+        ask_balloon(guest);
+        changed(guest, GUEST_URGENCY_NOW);
+    }
+}
+
+static const QmpClientHandlers qmp_handlers = {
+    .ready = on_qmp_ready,
+    .lost = on_qmp_lost,
+    .unreachable = on_qmp_unreachable,
+    .event = on_qmp_event,
+};
+
+// --- the agent --------------------------------------------------------------------------------
+
+static void on_agent_connected(AgentLink *link, const char *version, void *context)
+{
+    (void)link;
+    Guest *guest = context;
+    g_message("%s: agent %s connected", guest->config->name, version);
+    emit(guest, "GUEST_AGENT_CONNECTED", json_object());
+}
+
+static void on_agent_lost(AgentLink *link, const char *why, void *context)
+{
+    (void)link;
+    Guest *guest = context;
+    g_message("%s: agent lost: %s", guest->config->name, why);
+    emit(guest, "GUEST_AGENT_LOST", json_object());
+    forget_report(guest);
+    changed(guest, GUEST_URGENCY_NOW);
+}
+
+static void on_stale(void *context)
+{
+    changed(context, GUEST_URGENCY_NOW);
+}
+
+static void on_report(AgentLink *link, const MemoryReport *report, void *context)
+{
+    (void)link;
+    Guest *guest = context;
+    int64_t now_us = g_get_monotonic_time();
+    if (guest->has_report && strcmp(guest->report.boot_id, report->boot_id) != 0) {
+        guest->history = (PolicyHistory){0};
+    }
+    guest->has_report = true;
+    guest->report = *report;
+    guest->report_us = now_us;
+    timer_arm(guest->stale_timer, now_us + AGENT_LINK_FRESH_US);
+    if (!guest_is_known(guest)) {
+        return;
+    }
+    PolicySample sample = {
+        .at_us = report->monotonic_us,
+        // The balloon as the guest counts it belongs to the same moment as the other numbers.
+        .held_bytes = memory_report_has(report, REPORT_BALLOON)
+                          ? guest->size_bytes - memory_report_get(report, REPORT_BALLOON)
+                          : guest->balloon.actual_bytes,
+        .free_bytes = memory_report_get(report, REPORT_MEMORY_FREE),
+        .available_bytes = memory_report_get(report, REPORT_MEMORY_AVAILABLE),
+        .stall_us = memory_report_get(report, REPORT_PRESSURE_SOME_TOTAL),
+    };
+    policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
+    bool urgent = report->reason == REPORT_REASON_TREND ||
+                  report->reason == REPORT_REASON_PRESSURE ||
+                  guest->demand.total_bytes > guest->balloon.target_bytes;
+    changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
+}
+
+static const AgentLinkHandlers link_handlers = {
+    .connected = on_agent_connected,
+    .report = on_report,
+    .lost = on_agent_lost,
+};
+
+// --- life -------------------------------------------------------------------------------------
+
+Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void *context)
+{
+    Guest *guest = g_new0(Guest, 1);
+    guest->config = guest_config_copy(config);
+    guest->handlers = handlers;
+    guest->context = context;
+    guest->stall_backoff =
+        (Backoff){.first_us = STALL_BACKOFF_FIRST_US, .cap_us = STALL_BACKOFF_CAP_US};
+    guest->poll_timer = timer_new(on_poll, guest);
+    guest->stale_timer = timer_new(on_stale, guest);
+    guest->qmp = qmp_client_new(config->qmp_path, &qmp_handlers, guest);
+    guest->link =
+        config->agent_path ? agent_link_new(config->agent_path, &link_handlers, guest) : NULL;
+    return guest;
+}
+
+void guest_free(Guest *guest)
+{
+    if (!guest) {
+        return;
+    }
+    qmp_client_free(guest->qmp);
+    agent_link_free(guest->link);
+    timer_free(guest->poll_timer);
+    timer_free(guest->stale_timer);
+    guest_config_free(guest->config);
+    g_free(guest);
+}
+
+bool guest_reconfigure(Guest *guest, const GuestConfig *config)
+{
+    if (g_strcmp0(guest->config->qmp_path, config->qmp_path) != 0 ||
+        g_strcmp0(guest->config->agent_path, config->agent_path) != 0) {
+        return false;
+    }
+    guest_config_free(guest->config);
+    guest->config = guest_config_copy(config);
+    return true;
+}
+
+// --- plans ------------------------------------------------------------------------------------
+
+bool guest_is_known(const Guest *guest)
+{
+    return guest->size_bytes > 0 && guest->balloon_known;
+}
+
+bool guest_is_fresh(const Guest *guest, int64_t now_us)
+{
+    return guest->has_report && now_us - guest->report_us < AGENT_LINK_FRESH_US;
+}
+
+// Whether the guest may be sent a target at all.
+static bool is_movable(const Guest *guest)
+{
+    return guest->config->managed && guest->has_balloon && !guest->paused &&
+           qmp_client_is_ready(guest->qmp);
+}
+
+void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes)
+{
+    *min_bytes =
+        policy_min(relative_size_of(&guest->config->min, guest->size_bytes), guest->size_bytes);
+    *max_bytes = policy_clamp(relative_size_of(&guest->config->max, guest->size_bytes), *min_bytes,
+                              guest->size_bytes);
+}
+
+static bool refuse(GError **error, const Guest *guest, const char *why)
+{
+    g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED, "Guest '%s' %s", guest->config->name,
+                why);
+    return false;
+}
+
+bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
+{
+    if (!bytes) {
+        guest->pinned = false;
+        return true;
+    }
+    if (!guest->config->managed) {
+        return refuse(error, guest, "is not managed");
+    }
+    if (!guest_is_known(guest)) {
+        return refuse(error, guest, "is not connected");
+    }
+    if (!guest->has_balloon) {
+        return refuse(error, guest, "has no balloon device");
+    }
+    int64_t min_bytes;
+    int64_t max_bytes;
+    guest_limits(guest, &min_bytes, &max_bytes);
+    if (*bytes < min_bytes || *bytes > max_bytes) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
+                    "Guest '%s' may have from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
+                    " bytes, not %" G_GINT64_FORMAT,
+                    guest->config->name, min_bytes, max_bytes, *bytes);
+        return false;
+    }
+    guest->pinned = true;
+    guest->pinned_bytes = *bytes;
+    return true;
+}
+
+void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
+{
+    const Balloon *balloon = &guest->balloon;
+    *observation = (PolicyGuest){
+        .size_bytes = guest->size_bytes,
+        .actual_bytes = guest->has_balloon ? balloon->actual_bytes : guest->size_bytes,
+        .target_bytes = guest->has_balloon ? balloon->target_bytes : guest->size_bytes,
+        .ceiling_bytes = guest->has_balloon ? balloon->ceiling_bytes : guest->size_bytes,
+        .weight = guest->config->weight,
+        .movable = is_movable(guest),
+        .fresh = guest_is_fresh(guest, now_us),
+        .pinned = guest->pinned,
+        .pinned_bytes = guest->pinned_bytes,
+        .demand = guest->demand,
+        .bound = POLICY_BOUND_STALE,
+    };
+    guest_limits(guest, &observation->min_bytes, &observation->max_bytes);
+    if (!guest->config->managed) {
+        // Whatever its balloon says, somebody else may move it: it counts with all it could have.
+        observation->ceiling_bytes = guest->size_bytes;
+        observation->bound = POLICY_BOUND_UNMANAGED;
+    } else if (!guest->has_balloon) {
+        observation->bound = POLICY_BOUND_UNMANAGED;
+    } else if (now_us < guest->stalled_until_us) {
+        observation->movable = false;
+        observation->bound = POLICY_BOUND_STALLED;
+    }
+}
+
+void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
+{
+    guest->planned = true;
+    guest->plan = *plan;
+    int64_t from_bytes = guest->balloon.target_bytes;
+    if (!act || !plan->movable || plan->plan_bytes == from_bytes ||
+        !send_target(guest, plan->plan_bytes, now_us)) {
+        return;
+    }
+    g_debug("%s: target %" G_GINT64_FORMAT " -> %" G_GINT64_FORMAT " bytes", guest->config->name,
+            from_bytes, plan->plan_bytes);
+    emit(guest, "GUEST_TARGET_CHANGED",
+         json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
+                   (json_int_t)from_bytes, "bound-by", guest_bound_name(plan->bound)));
+}
+
+GuestState guest_state(const Guest *guest, int64_t now_us)
+{
+    if (!guest_is_known(guest) || !qmp_client_is_ready(guest->qmp)) {
+        return GUEST_STATE_CONNECTING;
+    }
+    if (!guest->config->managed) {
+        return GUEST_STATE_UNMANAGED;
+    }
+    if (!guest->has_balloon) {
+        return GUEST_STATE_UNMANAGEABLE;
+    }
+    if (guest->paused) {
+        return GUEST_STATE_PAUSED;
+    }
+    if (now_us < guest->stalled_until_us) {
+        return GUEST_STATE_STALLED;
+    }
+    switch (guest->balloon.state) {
+    case BALLOON_SHRINKING:
+        return GUEST_STATE_SHRINKING;
+    case BALLOON_GROWING:
+        return GUEST_STATE_GROWING;
+    case BALLOON_STALLED:
+        return GUEST_STATE_STALLED;
+    case BALLOON_SETTLED:
+        break;
+    }
+    return GUEST_STATE_SETTLED;
+}

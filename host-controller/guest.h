@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One guest: its QEMU, its agent, its balloon, and what the policy knows of it.
+//
+// The guest gathers what is to be known and carries out what is decided; it decides nothing itself.
+#pragma once
+
+#include "host-controller/agent-link.h"
+#include "host-controller/backoff.h"
+#include "host-controller/balloon.h"
+#include "host-controller/config.h"
+#include "host-controller/policy/policy.h"
+#include "host-controller/qmp-client.h"
+#include "host-controller/timer.h"
+#include "protocol/report.h"
+
+typedef struct Guest Guest;
+
+// How soon a change wants a plan.
+typedef enum GuestUrgency {
+    GUEST_URGENCY_SOON, // together with whatever else comes in the next moments
+    GUEST_URGENCY_NOW,
+} GuestUrgency;
+
+typedef struct GuestHandlers {
+    // Something changed that may lead to another plan.
+    void (*changed)(Guest *guest, GuestUrgency urgency, void *context);
+    // Something happened that clients of the control socket are told: an event of
+    // protocol/controller.json. The reference to `data` is handed over.
+    void (*event)(const char *name, json_t *data, void *context);
+} GuestHandlers;
+
+// Where a guest stands; the words of GuestState in protocol/controller.json.
+typedef enum GuestState {
+    GUEST_STATE_CONNECTING,
+    GUEST_STATE_UNMANAGEABLE,
+    GUEST_STATE_SETTLED,
+    GUEST_STATE_SHRINKING,
+    GUEST_STATE_GROWING,
+    GUEST_STATE_STALLED,
+    GUEST_STATE_PAUSED,
+    GUEST_STATE_UNMANAGED,
+    GUEST_STATE_COUNT
+} GuestState;
+
+// Written by guest.c alone; others read.
+struct Guest {
+    GuestConfig *config;
+    const GuestHandlers *handlers;
+    void *context;
+
+    QmpClient *qmp;
+    bool paused;
+    bool has_balloon;   // a balloon device answers
+    bool balloon_known; // or it is known that none does
+    int64_t size_bytes; // 0: not known
+    Balloon balloon;
+    bool asking;       // a query-balloon is on its way
+    unsigned asked_at; // balloon.commands when it was sent
+    Timer *poll_timer;
+    Backoff stall_backoff;
+    int64_t stalled_until_us; // 0: not stalled
+
+    AgentLink *link; // NULL: none configured
+    bool has_report;
+    MemoryReport report;
+    int64_t report_us; // when it arrived
+    Timer *stale_timer;
+    PolicyHistory history;
+    PolicyDemand demand;
+
+    bool pinned;
+    int64_t pinned_bytes;
+    bool planned;
+    PolicyGuest plan; // the last plan, with its reasons
+};
+
+// The words of GuestState and BoundBy in protocol/controller.json.
+const char *guest_state_name(GuestState state);
+const char *guest_bound_name(PolicyBound bound);
+
+// Starts connecting to the guest's QEMU and agent. Copies `config`. `handlers` must outlive the
+// guest; none is called before this returns.
+Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void *context);
+// Leaves the balloon as it is. Not to be called from a handler.
+void guest_free(Guest *guest);
+
+// Takes over new settings. False when the sockets differ: then it is another guest.
+bool guest_reconfigure(Guest *guest, const GuestConfig *config);
+
+GuestState guest_state(const Guest *guest, int64_t now_us);
+// Whether the guest's QEMU has told its size and balloon, so that it takes part in plans.
+bool guest_is_known(const Guest *guest);
+// Whether its latest report is recent enough to act upon.
+bool guest_is_fresh(const Guest *guest, int64_t now_us);
+// The range of its target in bytes; the guest must be known.
+void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes);
+
+// Pins the target at `bytes`, or with NULL leaves it to the policy again. PROTOCOL_ERROR_REFUSED
+// when the guest cannot be moved or `bytes` is out of its range.
+bool guest_pin(Guest *guest, const int64_t *bytes, GError **error);
+
+// Fills in what is known for a plan.
+void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us);
+// Takes note of a plan, and with `act` sends the target if it differs from the one in force.
+void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);

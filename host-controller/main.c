@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aerostat-controller: one a host. Reads the configuration, runs the loop, ends on a signal.
+#include "host-controller/control-server.h"
+
+#include <glib-unix.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+typedef struct Options {
+    char *config_path;
+    char *socket_path;
+    gboolean check_config;
+    gboolean verbose;
+    gboolean version;
+} Options;
+
+static bool parse_options(int argc, char **argv, Options *options, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config_path,
+         "Configuration file (default: " CONFIG_DEFAULT_PATH ")", "FILE"},
+        {"check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
+         "Check the configuration, say all that is wrong with it, and exit", NULL},
+        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket_path,
+         "Control socket (default: as configured)", "PATH"},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log every decision", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version and exit", NULL},
+        {0},
+    };
+    g_autoptr(GOptionContext) context =
+        g_option_context_new("- size the memory of this host's guests");
+    g_option_context_set_summary(context,
+                                 "Takes the reports of the guests' agents, works out what each "
+                                 "guest should have, and moves their\nballoons there.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, error)) {
+        return false;
+    }
+    if (argc > 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "unexpected argument '%s'",
+                    argv[1]);
+        return false;
+    }
+    return true;
+}
+
+// One plain line a message; journald gets it with its level.
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize count,
+                                  void *context)
+{
+    if (g_log_writer_is_journald(fileno(stderr)) &&
+        g_log_writer_journald(level, fields, count, context) == G_LOG_WRITER_HANDLED) {
+        return G_LOG_WRITER_HANDLED;
+    }
+    bool verbose = GPOINTER_TO_INT(context);
+    for (gsize i = 0; i < count; i++) {
+        if (strcmp(fields[i].key, "MESSAGE") == 0 && (verbose || level < G_LOG_LEVEL_INFO)) {
+            fprintf(stderr, "%s%s\n", level <= G_LOG_LEVEL_WARNING ? "warning: " : "",
+                    (const char *)fields[i].value);
+        }
+    }
+    return G_LOG_WRITER_HANDLED;
+}
+
+static void quit(void *context)
+{
+    g_main_loop_quit(context);
+}
+
+static gboolean on_end_signal(void *context)
+{
+    quit(context);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_reload_signal(void *context)
+{
+    g_autoptr(GError) error = NULL;
+    if (!controller_reload(context, &error)) {
+        g_warning("the old configuration stays in force:\n%s", error->message);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static int run(Config *config, const char *config_path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autofree char *socket_path = g_strdup(config->socket_path);
+    g_autoptr(Controller) controller = controller_new(config, config_path, &error);
+    if (!controller) {
+        config_free(config);
+        fprintf(stderr, "aerostat-controller: %s\n", error->message);
+        return EX_OSERR;
+    }
+    g_autoptr(ControlServer) server =
+        control_server_new(socket_path, controller, quit, loop, &error);
+    if (!server) {
+        fprintf(stderr, "aerostat-controller: %s\n", error->message);
+        return EX_CANTCREAT;
+    }
+    g_unix_signal_add(SIGTERM, on_end_signal, loop);
+    g_unix_signal_add(SIGINT, on_end_signal, loop);
+    g_unix_signal_add(SIGHUP, on_reload_signal, controller);
+    g_message("aerostat-controller %s listens at %s", AEROSTAT_VERSION, socket_path);
+    g_main_loop_run(loop);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    Options options = {0};
+    g_autoptr(GError) error = NULL;
+    if (!parse_options(argc, argv, &options, &error)) {
+        fprintf(stderr, "aerostat-controller: %s\nTry 'aerostat-controller --help'.\n",
+                error->message);
+        return EX_USAGE;
+    }
+    if (options.version) {
+        printf("aerostat-controller %s\n", AEROSTAT_VERSION);
+        return EXIT_SUCCESS;
+    }
+    g_log_set_writer_func(write_log, GINT_TO_POINTER(options.verbose), NULL);
+    g_autofree char *config_path =
+        options.config_path ? options.config_path : g_strdup(CONFIG_DEFAULT_PATH);
+    Config *config =
+        config_load(config_path, !options.config_path && !options.check_config, &error);
+    if (!config) {
+        fprintf(stderr, "%s\n", error->message);
+        return EX_CONFIG;
+    }
+    if (options.check_config) {
+        printf("%s: correct, %u guests\n", config_path, config->guests->len);
+        config_free(config);
+        return EXIT_SUCCESS;
+    }
+    if (options.socket_path) {
+        g_free(config->socket_path);
+        config->socket_path = options.socket_path;
+    }
+    return run(config, config_path);
+}

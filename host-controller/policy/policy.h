@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The policy: what each guest should have, as a pure function of what is known.
+//
+// Three steps, each its own file. demand.c turns a guest's reports into what it needs. share.c
+// divides the budget over the demands. pace.c says how far each guest moves now. No step reads a
+// clock, allocates, or does I/O; all numbers are integers, the memory is the caller's.
+//
+// The laws it keeps (docs/policy.md has them all):
+//   L1  min <= target <= max
+//   L2  the sum of what guests may hold never exceeds the budget once it was within it: memory is
+//       promised only after it has come back
+//   L3  a guest without a fresh report is never shrunk
+//   L7  a guest under pressure is not shrunk
+//   L10 a guest's min is honoured whatever others do
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define POLICY_MIB (INT64_C(1) << 20)
+
+// No size taken from a peer counts for more than this: 10,000 of them still fit an int64_t.
+#define POLICY_MAX_BYTES (INT64_C(1) << 48)
+
+// --- demand -----------------------------------------------------------------------------------
+
+// One report of a guest, in the policy's terms: a single moment.
+typedef struct PolicySample {
+    int64_t at_us;           // the guest's monotonic clock
+    int64_t held_bytes;      // the guest's memory without its balloon, as it was at that moment
+    int64_t free_bytes;      // MemFree
+    int64_t available_bytes; // MemAvailable
+    int64_t stall_us;        // PSI memory "some" total
+} PolicySample;
+
+// What the policy remembers of a guest between reports. Zero is a fresh start.
+typedef struct PolicyHistory {
+    bool started;
+    PolicySample last;
+    int64_t committed_bytes;
+    int64_t growth_bytes_per_s; // fastest growth seen lately, decaying
+    int64_t pressure_until_us;  // the guest counts as under pressure until then
+} PolicyHistory;
+
+// What a guest needs, and why. `total_bytes` is the sum of the three parts.
+typedef struct PolicyDemand {
+    int64_t committed_bytes;   // in use and not to be had back: held - available
+    int64_t headroom_bytes;    // what it could take before we can react
+    int64_t cache_share_bytes; // page cache it is left with
+    int64_t total_bytes;
+    bool under_pressure; // its tasks stall for lack of memory
+} PolicyDemand;
+
+// Takes a report of a guest of `size_bytes` into `history` and works out its demand. Any numbers
+// are safe; those that cannot be true are brought into range.
+void policy_demand_update(PolicyHistory *history, const PolicySample *sample, int64_t size_bytes,
+                          PolicyDemand *demand);
+
+// --- plan -------------------------------------------------------------------------------------
+
+// Which consideration decided a target.
+typedef enum PolicyBound {
+    POLICY_BOUND_DEMAND,     // it gets what it needs
+    POLICY_BOUND_FAIR_SHARE, // its part of the budget: of the plenty, or under scarcity
+    POLICY_BOUND_MINIMUM,
+    POLICY_BOUND_MAXIMUM,
+    POLICY_BOUND_PINNED,    // set by the operator
+    POLICY_BOUND_BUDGET,    // more is due, but has not come back from others yet
+    POLICY_BOUND_STALE,     // no fresh report: not shrunk
+    POLICY_BOUND_PRESSURE,  // under pressure: not shrunk
+    POLICY_BOUND_DEAD_BAND, // the difference is not worth a command
+    POLICY_BOUND_UNMANAGED, // not ours to move
+    POLICY_BOUND_STALLED,   // it does not follow
+    POLICY_BOUND_COUNT
+} PolicyBound;
+
+typedef struct PolicyGuest {
+    // What is known.
+    int64_t size_bytes;    // its memory with an empty balloon
+    int64_t actual_bytes;  // what QEMU says it has now
+    int64_t target_bytes;  // the target last set; actual when none was
+    int64_t ceiling_bytes; // the most it may hold now: at least max(actual, target)
+    int64_t min_bytes;
+    int64_t max_bytes;
+    int64_t weight; // at least 1
+    bool movable;   // false: stays where it is, for the reason in `bound`
+    bool fresh;     // its demand stems from a recent report
+    bool pinned;    // the operator wants it at pinned_bytes
+    int64_t pinned_bytes;
+    PolicyDemand demand; // when fresh
+
+    // What is worked out.
+    int64_t fair_share_bytes; // what it should have once everything has moved
+    int64_t plan_bytes; // the target to set now; equals target_bytes when nothing is to be sent
+    PolicyBound bound;
+} PolicyGuest;
+
+typedef struct PolicyHost {
+    int64_t budget_bytes; // for all guests together
+    bool reclaim;         // guests keep only their demand, even when there is plenty
+} PolicyHost;
+
+// Works out fair_share_bytes, plan_bytes and bound of `count` guests. The order of guests does not
+// matter.
+void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count);
+
+// The steps of policy_plan().
+void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count);
+void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count);
+
+// Whether the minima alone exceed the budget, by how much; 0 when they fit. Guests that stay where
+// they are count with what they may hold.
+int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count);
+
+// --- arithmetic shared by the steps -----------------------------------------------------------
+
+static inline int64_t policy_clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static inline int64_t policy_max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t policy_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Weighted max-min fairness: the highest level, in bytes per unit of weight, at which
+// sum(min(need, level * weight)) stays within `amount_bytes`. `need` says what a guest asks for.
+int64_t policy_water_level(const PolicyGuest *guests, size_t count, int64_t amount_bytes,
+                           int64_t need(const PolicyGuest *guest));
+// What a guest gets at `level`: min(need, level * weight).
+int64_t policy_at_level(const PolicyGuest *guest, int64_t need_bytes, int64_t level);

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host-controller/view.h"
+
+#include <unistd.h>
+
+static const char *const state_names[GUEST_STATE_COUNT] = {
+    [GUEST_STATE_CONNECTING] = "connecting", [GUEST_STATE_UNMANAGEABLE] = "unmanageable",
+    [GUEST_STATE_SETTLED] = "settled",       [GUEST_STATE_SHRINKING] = "shrinking",
+    [GUEST_STATE_GROWING] = "growing",       [GUEST_STATE_STALLED] = "stalled",
+    [GUEST_STATE_PAUSED] = "paused",         [GUEST_STATE_UNMANAGED] = "unmanaged",
+};
+
+static const char *const bound_names[POLICY_BOUND_COUNT] = {
+    [POLICY_BOUND_DEMAND] = "demand",       [POLICY_BOUND_FAIR_SHARE] = "fair-share",
+    [POLICY_BOUND_MINIMUM] = "minimum",     [POLICY_BOUND_MAXIMUM] = "maximum",
+    [POLICY_BOUND_PINNED] = "pinned",       [POLICY_BOUND_BUDGET] = "budget",
+    [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
+    [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
+    [POLICY_BOUND_STALLED] = "stalled",
+};
+
+const char *guest_state_name(GuestState state)
+{
+    return state_names[state];
+}
+
+const char *guest_bound_name(PolicyBound bound)
+{
+    return bound_names[bound];
+}
+
+static void set_int(json_t *object, const char *name, int64_t value)
+{
+    json_object_set_new(object, name, json_integer(value));
+}
+
+static void set_string(json_t *object, const char *name, const char *value)
+{
+    json_object_set_new(object, name, json_string(value));
+}
+
+static void set_bool(json_t *object, const char *name, bool value)
+{
+    json_object_set_new(object, name, json_boolean(value));
+}
+
+static const char *agent_state(const Guest *guest, int64_t now_us)
+{
+    if (!guest->link) {
+        return "none";
+    }
+    if (!agent_link_is_connected(guest->link)) {
+        return "connecting";
+    }
+    return guest_is_fresh(guest, now_us) ? "connected" : "stale";
+}
+
+static json_t *view_reason(const Guest *guest)
+{
+    const PolicyGuest *plan = &guest->plan;
+    json_t *reason = json_object();
+    if (guest->has_report) {
+        set_int(reason, "demand", plan->demand.total_bytes);
+        set_int(reason, "committed", plan->demand.committed_bytes);
+        set_int(reason, "headroom", plan->demand.headroom_bytes);
+        set_int(reason, "cache-share", plan->demand.cache_share_bytes);
+        set_int(reason, "fair-share", plan->fair_share_bytes);
+    }
+    set_string(reason, "bound-by", guest_bound_name(plan->bound));
+    return reason;
+}
+
+json_t *view_guest(const Guest *guest, int64_t now_us)
+{
+    json_t *view = json_object();
+    set_string(view, "name", guest->config->name);
+    set_string(view, "state", guest_state_name(guest_state(guest, now_us)));
+    if (guest_is_known(guest)) {
+        PolicyGuest observation;
+        guest_observe(guest, &observation, now_us);
+        set_int(view, "size", observation.size_bytes);
+        set_int(view, "actual", observation.actual_bytes);
+        set_int(view, "target", observation.target_bytes);
+        set_int(view, "min", observation.min_bytes);
+        set_int(view, "max", observation.max_bytes);
+    }
+    set_int(view, "weight", guest->config->weight);
+    set_bool(view, "pinned", guest->pinned);
+    set_bool(view, "managed", guest->config->managed);
+    set_string(view, "agent", agent_state(guest, now_us));
+    if (guest->has_report) {
+        set_int(view, "report-age-us", now_us - guest->report_us);
+        json_object_set_new(view, "report", memory_report_to_json(&guest->report));
+    }
+    if (guest->planned) {
+        json_object_set_new(view, "reason", view_reason(guest));
+    }
+    return view;
+}
+
+json_t *view_guests(const Controller *controller, int64_t now_us)
+{
+    const GPtrArray *guests = controller_guests(controller);
+    json_t *list = json_array();
+    for (guint i = 0; i < guests->len; i++) {
+        json_array_append_new(list, view_guest(g_ptr_array_index(guests, i), now_us));
+    }
+    return list;
+}
+
+json_t *view_host(const Controller *controller, int64_t now_us)
+{
+    const GPtrArray *guests = controller_guests(controller);
+    const HostMemory *memory = controller_host_memory(controller);
+    int64_t actual_bytes = 0;
+    int64_t target_bytes = 0;
+    for (guint i = 0; i < guests->len; i++) {
+        const Guest *guest = g_ptr_array_index(guests, i);
+        if (guest_is_known(guest)) {
+            PolicyGuest observation;
+            guest_observe(guest, &observation, now_us);
+            bool managed = guest->config->managed;
+            actual_bytes += managed ? observation.actual_bytes : observation.size_bytes;
+            target_bytes += managed ? observation.target_bytes : observation.size_bytes;
+        }
+    }
+    json_t *view = json_object();
+    set_string(view, "mode", controller_mode_name(controller_mode(controller)));
+    set_int(view, "budget", controller_budget_bytes(controller));
+    set_int(view, "total", memory->total_bytes);
+    set_int(view, "available", memory->available_bytes);
+    set_int(view, "sum-actual", actual_bytes);
+    set_int(view, "sum-target", target_bytes);
+    set_bool(view, "overcommitted", controller_is_overcommitted(controller));
+    return view;
+}
+
+json_t *view_status(const Controller *controller, int64_t now_us)
+{
+    const GPtrArray *guests = controller_guests(controller);
+    int64_t connected = 0;
+    int64_t reporting = 0;
+    for (guint i = 0; i < guests->len; i++) {
+        const Guest *guest = g_ptr_array_index(guests, i);
+        connected += qmp_client_is_ready(guest->qmp);
+        reporting += guest_is_fresh(guest, now_us);
+    }
+    json_t *view = json_object();
+    set_string(view, "version", AEROSTAT_VERSION);
+    set_int(view, "pid", getpid());
+    set_int(view, "uptime-us", now_us - controller_started_us(controller));
+    set_string(view, "mode", controller_mode_name(controller_mode(controller)));
+    set_int(view, "guests", guests->len);
+    set_int(view, "connected", connected);
+    set_int(view, "reporting", reporting);
+    set_string(view, "config-path", controller_config_path(controller));
+    return view;
+}
+
+json_t *view_version(void)
+{
+    g_auto(GStrv) parts = g_strsplit(AEROSTAT_VERSION, ".", 3);
+    json_int_t number[3] = {0};
+    for (size_t i = 0; i < G_N_ELEMENTS(number) && parts[i]; i++) {
+        number[i] = (json_int_t)g_ascii_strtoll(parts[i], NULL, 10);
+    }
+    return json_pack("{s:{s:I, s:I, s:I}, s:s}", "qemu", "major", number[0], "minor", number[1],
+                     "micro", number[2], "package", "aerostat-" AEROSTAT_VERSION);
+}
