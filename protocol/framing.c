@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/framing.h"
 
-#include <string.h>
-
 // A buffer larger than this is given back once its line is done with.
 #define KEEP_BYTES 4096
 
@@ -28,6 +26,9 @@ static void start_line(LineFramer *framer)
     g_string_truncate(framer->line, 0);
     framer->after_sentinel = false;
     framer->complete = false;
+    framer->depth = 0;
+    framer->in_string = false;
+    framer->escaped = false;
 }
 
 void line_framer_reset(LineFramer *framer)
@@ -36,18 +37,46 @@ void line_framer_reset(LineFramer *framer)
     framer->skipping = false;
 }
 
-// Drops everything up to and including the last sentinel among `bytes`; returns what is left.
-static const char *after_last_sentinel(LineFramer *framer, const char *bytes, size_t *length)
+// Follows the brackets of a line that begins as a JSON object; true when `c` closes it.
+static bool closes_object(LineFramer *framer, char c)
 {
-    const char *sentinel = memrchr(bytes, LINE_SENTINEL, *length);
-    if (!sentinel) {
-        return bytes;
+    if (framer->line->str[0] != '{') {
+        return false;
     }
-    g_string_truncate(framer->line, 0);
-    framer->after_sentinel = true;
-    framer->skipping = false;
-    *length -= (size_t)(sentinel + 1 - bytes);
-    return sentinel + 1;
+    if (framer->in_string) {
+        framer->in_string = framer->escaped || c != '"';
+        framer->escaped = !framer->escaped && c == '\\';
+    } else if (c == '"') {
+        framer->in_string = true;
+    } else if (c == '{' || c == '[') {
+        framer->depth++;
+    } else if (c == '}' || c == ']') {
+        framer->depth--;
+    }
+    return framer->depth == 0;
+}
+
+// Takes one byte.
+static LineEvent take(LineFramer *framer, char c)
+{
+    if (c == LINE_SENTINEL) {
+        line_framer_reset(framer);
+        framer->after_sentinel = true;
+    } else if (framer->skipping) {
+        framer->skipping = c != '\n';
+    } else if (c == '\n') {
+        framer->complete = framer->line->len > 0;
+    } else if (framer->line->len == 0 && g_ascii_isspace(c)) {
+        return LINE_EVENT_NONE;
+    } else if (framer->line->len == framer->max_bytes) {
+        start_line(framer);
+        framer->skipping = true;
+        return LINE_EVENT_TOO_LONG;
+    } else {
+        g_string_append_c(framer->line, c);
+        framer->complete = closes_object(framer, c);
+    }
+    return framer->complete ? LINE_EVENT_LINE : LINE_EVENT_NONE;
 }
 
 LineEvent line_framer_push(LineFramer *framer, const char **bytes, size_t *length)
@@ -55,30 +84,12 @@ LineEvent line_framer_push(LineFramer *framer, const char **bytes, size_t *lengt
     if (framer->complete) {
         start_line(framer);
     }
-    while (*length > 0) {
-        const char *newline = memchr(*bytes, '\n', *length);
-        size_t chunk_length = newline ? (size_t)(newline - *bytes) : *length;
-        size_t consumed = chunk_length + (newline ? 1 : 0);
-        const char *chunk = after_last_sentinel(framer, *bytes, &chunk_length);
-        *bytes += consumed;
-        *length -= consumed;
-
-        if (framer->skipping) {
-            framer->skipping = !newline;
-            continue;
-        }
-        if (framer->line->len + chunk_length > framer->max_bytes) {
-            start_line(framer);
-            framer->skipping = !newline;
-            return LINE_EVENT_TOO_LONG;
-        }
-        g_string_append_len(framer->line, chunk, (gssize)chunk_length);
-        if (newline) {
-            framer->complete = true;
-            return LINE_EVENT_LINE;
-        }
+    LineEvent event = LINE_EVENT_NONE;
+    while (*length > 0 && event == LINE_EVENT_NONE) {
+        event = take(framer, *(*bytes)++);
+        (*length)--;
     }
-    return LINE_EVENT_NONE;
+    return event;
 }
 
 bool line_framer_has_partial(const LineFramer *framer)

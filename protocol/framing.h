@@ -3,6 +3,10 @@
 // Splits a byte stream into lines, with a cap on their length and the guest-agent protocol's 0xFF
 // resynchronisation.
 //
+// A line ends with a newline, or where the JSON object that it begins with is closed: QEMU's own
+// Python clients send no newline after a request. White space before a line is dropped, and so are
+// lines of nothing else.
+//
 // The byte 0xFF occurs in no UTF-8 text. The guest-agent protocol uses it as a sentinel: whatever
 // came before it on the same line is the tail of an older conversation and is dropped
 // (QEMU, docs/interop/qemu-ga-ref, guest-sync-delimited).
@@ -27,6 +31,9 @@ typedef struct LineFramer {
     size_t max_bytes;
     bool complete;
     bool skipping;
+    int depth; // of brackets outside of strings, in this line
+    bool in_string;
+    bool escaped;
 } LineFramer;
 
 // Prepares `framer` for a new stream whose lines may have `max_bytes` bytes without the newline.

@@ -156,13 +156,23 @@ bool json_member_object(const json_t *object, const char *name, json_t **value, 
     return true;
 }
 
+static bool is_shown(gunichar letter)
+{
+    bool breaks_line = letter == 0x2028 || letter == 0x2029;
+    return g_unichar_isprint(letter) && !breaks_line;
+}
+
 char *json_text_for_people(const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid(text, (gssize)strnlen(text, LIMIT_TEXT_BYTES));
-    for (char *c = valid; *c; c++) {
-        if (g_ascii_iscntrl(*c)) {
-            *c = ' ';
+    g_autoptr(GString) shown = g_string_new(NULL);
+    for (const char *c = valid; *c; c = g_utf8_next_char(c)) {
+        // Replacing an invalid byte makes three of it.
+        if (shown->len + (size_t)(g_utf8_next_char(c) - c) > LIMIT_TEXT_BYTES) {
+            break;
         }
+        gunichar letter = g_utf8_get_char(c);
+        g_string_append_unichar(shown, is_shown(letter) ? letter : ' ');
     }
-    return g_steal_pointer(&valid);
+    return g_string_free(g_steal_pointer(&shown), FALSE);
 }

@@ -60,11 +60,39 @@ static void close_object(GString *text, const char *name)
     }
 }
 
+// Begins the next member of the object open now.
+static void append_name(GString *text, const char *name)
+{
+    if (text->str[text->len - 1] != '{') {
+        g_string_append_c(text, ',');
+    }
+    g_string_append_c(text, '"');
+    g_string_append(text, name);
+    g_string_append(text, "\":");
+}
+
+// g_string_append_printf() would allocate memory.
+static void append_integer(GString *text, const char *name, int64_t value)
+{
+    char digits[24];
+    g_snprintf(digits, sizeof digits, "%" G_GINT64_FORMAT, value);
+    append_name(text, name);
+    g_string_append(text, digits);
+}
+
+static void append_string(GString *text, const char *name, const char *value)
+{
+    append_name(text, name);
+    g_string_append_c(text, '"');
+    g_string_append(text, value);
+    g_string_append_c(text, '"');
+}
+
 static void open_object(GString *text, const char *name)
 {
     if (name) {
-        g_string_append_printf(text, "%s\"%s\":{", text->str[text->len - 1] == '{' ? "" : ",",
-                               name);
+        append_name(text, name);
+        g_string_append_c(text, '{');
     }
 }
 
@@ -72,7 +100,7 @@ static void append_fields(const MemoryReport *report, GString *text)
 {
     const char *outer = NULL;
     const char *inner = NULL;
-    for (int field = 0; field < REPORT_FIELD_COUNT; field++) {
+    for (MemoryReportField field = 0; field < REPORT_FIELD_COUNT; field++) {
         if (!memory_report_has(report, field)) {
             continue;
         }
@@ -88,9 +116,7 @@ static void append_fields(const MemoryReport *report, GString *text)
             outer = info->outer;
             inner = info->inner;
         }
-        g_string_append_printf(text, "%s\"%s\":%" G_GINT64_FORMAT,
-                               text->str[text->len - 1] == '{' ? "" : ",", info->name,
-                               report->value[field]);
+        append_integer(text, info->name, report->value[field]);
     }
     close_object(text, inner);
     close_object(text, outer);
@@ -98,16 +124,16 @@ static void append_fields(const MemoryReport *report, GString *text)
 
 void memory_report_append_json(const MemoryReport *report, GString *text)
 {
-    g_string_append_printf(text,
-                           "{\"sequence\":%" G_GINT64_FORMAT ",\"monotonic-us\":%" G_GINT64_FORMAT,
-                           report->sequence, report->monotonic_us);
+    g_string_append_c(text, '{');
+    append_integer(text, "sequence", report->sequence);
+    append_integer(text, "monotonic-us", report->monotonic_us);
     if (report->boot_id[0]) {
-        g_string_append_printf(text, ",\"boot-id\":\"%s\"", report->boot_id);
+        append_string(text, "boot-id", report->boot_id);
     }
-    g_string_append_printf(text, ",\"reason\":\"%s\"", reason_names[report->reason]);
+    append_string(text, "reason", reason_names[report->reason]);
     if (report->has_deflate_on_oom) {
-        g_string_append_printf(text, ",\"deflate-on-oom\":%s",
-                               report->deflate_on_oom ? "true" : "false");
+        append_name(text, "deflate-on-oom");
+        g_string_append(text, report->deflate_on_oom ? "true" : "false");
     }
     append_fields(report, text);
     g_string_append_c(text, '}');
@@ -162,7 +188,7 @@ static bool decode_reason(const json_t *object, MemoryReport *report, GError **e
     }
     // A reason of a newer agent is a change like any other.
     report->reason = REPORT_REASON_CHANGE;
-    for (int reason = 0; reason < REPORT_REASON_COUNT; reason++) {
+    for (MemoryReportReason reason = 0; reason < REPORT_REASON_COUNT; reason++) {
         if (strcmp(name, reason_names[reason]) == 0) {
             report->reason = reason;
         }
@@ -220,7 +246,7 @@ bool memory_report_from_json(const json_t *object, MemoryReport *report, GError 
         }
         report->has_deflate_on_oom = true;
     }
-    for (int field = 0; field < REPORT_FIELD_COUNT; field++) {
+    for (MemoryReportField field = 0; field < REPORT_FIELD_COUNT; field++) {
         if (!decode_field(object, field, report, error)) {
             return false;
         }

@@ -110,9 +110,9 @@ static inline void memory_report_set(MemoryReport *report, MemoryReportField fie
 void memory_report_append_json(const MemoryReport *report, GString *text);
 
 // Decodes what an agent sent. Unknown members are ignored. PROTOCOL_ERROR_INVALID when a member
-// that must be there (sequence, monotonic-us, memory.total, memory.available) is missing, one is of
-// the wrong type, negative or above LIMIT_REPORT_VALUE, or the numbers contradict each other
-// (available or free above total, swap-free above swap-total).
+// that must be there (sequence, monotonic-us, reason, memory.total, memory.available) is missing,
+// one is of the wrong type, negative or above LIMIT_REPORT_VALUE, or the numbers contradict each
+// other (available or free above total, swap-free above swap-total or without it).
 bool memory_report_from_json(const json_t *object, MemoryReport *report, GError **error);
 
 // The same report as a JSON object, for the control socket. New reference.

@@ -23,7 +23,7 @@ bool relative_size_parse(const char *text, RelativeSize *size, GError **error);
 // The size in bytes, a percentage being taken of `whole_bytes`.
 int64_t relative_size_of(const RelativeSize *size, int64_t whole_bytes);
 
-// Reads a time: a whole number and ms, s or min.
+// Reads a time: a whole or decimal number and ms, s or min.
 bool duration_parse(const char *text, int64_t *duration_us, GError **error);
 
 // Room for every result of size_format().

@@ -31,5 +31,5 @@
         }                                                                                          \
     } while (0)
 
-// Runs a table of tests named after the program: the last expression of every test's main().
-#define run_tests(tests) cmocka_run_group_tests(tests, NULL, NULL)
+// Runs a table of tests: the last expression of every test's main().
+#define run_test_table(tests) cmocka_run_group_tests(tests, NULL, NULL)

@@ -342,10 +342,13 @@ static bool flush(LineChannel *channel)
 static gboolean on_writable(int fd, GIOCondition condition, void *data)
 {
     (void)fd;
-    (void)condition;
     LineChannel *channel = data;
     enter(channel);
-    if (!flush(channel)) {
+    if ((condition & G_IO_HUP) && !channel->readable) {
+        // Nobody will read what waits, and no read() will tell while none is made. A port whose
+        // host side is closed would say EAGAIN for ever.
+        end(channel, LINE_CHANNEL_END_CLOSED, "closed by the other side");
+    } else if (!flush(channel)) {
         end(channel, LINE_CHANNEL_END_ERROR, g_strerror(errno));
     } else {
         if (may_read(channel) && channel->held_input) {

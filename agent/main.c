@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// aerostat-agent: tells the host what the guest's memory is like, over a virtio-serial port.
+#include "agent/listener.h"
+#include "agent/port.h"
+#include "agent/sampler.h"
+#include "agent/server.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EXIT_USAGE 2
+
+typedef struct Options {
+    char *port;
+    char *socket;
+    gboolean report;
+    gboolean version;
+} Options;
+
+static int fail(int status, const char *message)
+{
+    g_printerr("aerostat-agent: %s\n", message);
+    return status;
+}
+
+// Returns -1 to go on, or the exit status.
+static int parse_options(int argc, char **argv, Options *options)
+{
+    const GOptionEntry entries[] = {
+        {"port", 0, 0, G_OPTION_ARG_STRING, &options->port,
+         "Serve the virtio-serial port of this name, or the device at this path "
+         "(default: " PORT_DEFAULT_NAME ")",
+         "NAME"},
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket,
+         "Serve a unix socket at PATH instead of a port", "PATH"},
+        {"report", 0, 0, G_OPTION_ARG_NONE, &options->report, "Print one report and exit", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and exit", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_autoptr(GOptionContext) context =
+        g_option_context_new("- report this guest's memory to the host");
+    g_autoptr(GError) error = NULL;
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        return fail(EXIT_USAGE, error->message);
+    }
+    if (argc > 1) {
+        return fail(EXIT_USAGE, "takes options only (see --help)");
+    }
+    if (options->port && options->socket) {
+        return fail(EXIT_USAGE, "--port and --socket exclude each other");
+    }
+    if (options->version) {
+        printf("aerostat-agent %s\n", AEROSTAT_VERSION);
+        return EXIT_SUCCESS;
+    }
+    return -1;
+}
+
+static int print_report(Sampler *sampler)
+{
+    g_autoptr(GError) error = NULL;
+    MemoryReport report;
+    if (!sampler_read(sampler, &report, &error)) {
+        return fail(EXIT_FAILURE, error->message);
+    }
+    report.reason = REPORT_REASON_REQUEST;
+    report.sequence = 1;
+    g_autoptr(json_t) json = memory_report_to_json(&report);
+    if (json_dumpf(json, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF ||
+        fflush(stdout) == EOF) {
+        return fail(EXIT_FAILURE, "cannot write the report");
+    }
+    return EXIT_SUCCESS;
+}
+
+static gboolean on_stop(void *data)
+{
+    g_main_loop_quit(data);
+    return G_SOURCE_CONTINUE;
+}
+
+static int serve(const Options *options, Sampler *sampler)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autoptr(AgentServer) server = agent_server_new(sampler);
+    const char *name = options->port ? options->port : PORT_DEFAULT_NAME;
+    g_autoptr(Port) port = options->socket ? NULL : port_new(name, server);
+    g_autoptr(Listener) listener = port ? NULL : listener_new(options->socket, server, &error);
+    if (!port && !listener) {
+        return fail(EXIT_FAILURE, error->message);
+    }
+    g_unix_signal_add(SIGTERM, on_stop, loop);
+    g_unix_signal_add(SIGINT, on_stop, loop);
+    g_main_loop_run(loop);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_ALL, "");
+    // A reader of --report that goes away early is an error to report, not a reason to die of.
+    signal(SIGPIPE, SIG_IGN);
+    Options options = {0};
+    int status = parse_options(argc, argv, &options);
+    if (status < 0) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Sampler) sampler = sampler_new("", &error);
+        if (!sampler) {
+            status = fail(EXIT_FAILURE, error->message);
+        } else {
+            status = options.report ? print_report(sampler) : serve(&options, sampler);
+        }
+    }
+    g_free(options.port);
+    g_free(options.socket);
+    return status;
+}

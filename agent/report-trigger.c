@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/report-trigger.h"
+
+#include <glib.h>
+
+#define US_PER_S INT64_C(1000000)
+
+#define REACTION_HORIZON_US US_PER_S
+#define STALL_WINDOW_US (US_PER_S / 2)
+#define STALL_LIMIT_US INT64_C(10000)
+#define GROWTH_WINDOW_US (5 * US_PER_S)
+#define SUDDEN_GROWTH_BYTES_PER_S (INT64_C(1) << 30)
+#define SAMPLES_TO_EXHAUSTION 4
+// Moves below this part of `change_bytes` are the noise of a system at rest.
+#define NOISE_DIVISOR 8
+
+// --- arithmetic that holds at its ends instead of overflowing ---------------------------------
+
+static int64_t difference(int64_t a, int64_t b)
+{
+    int64_t result;
+    if (__builtin_sub_overflow(a, b, &result)) {
+        return a < b ? -INT64_MAX : INT64_MAX;
+    }
+    return MAX(result, -INT64_MAX);
+}
+
+static int64_t distance(int64_t a, int64_t b)
+{
+    return a > b ? difference(a, b) : difference(b, a);
+}
+
+// value * multiplier / divisor of numbers not negative, divisor at least 1.
+static int64_t scale(int64_t value, int64_t multiplier, int64_t divisor)
+{
+    int64_t result;
+    if (!__builtin_mul_overflow(value, multiplier, &result)) {
+        return result / divisor;
+    }
+    return __builtin_mul_overflow(value / divisor, multiplier, &result) ? INT64_MAX : result;
+}
+
+// --- what a sample tells ----------------------------------------------------------------------
+
+static MemoryLevels levels_of(const MemoryReport *sample)
+{
+    int64_t available_bytes = memory_report_get(sample, REPORT_MEMORY_AVAILABLE);
+    return (MemoryLevels){
+        .available_bytes = available_bytes,
+        .used_bytes = -available_bytes - memory_report_get(sample, REPORT_BALLOON),
+    };
+}
+
+static bool moved_by_more_than(int64_t bytes, MemoryLevels from, MemoryLevels to)
+{
+    return distance(from.available_bytes, to.available_bytes) > bytes ||
+           distance(from.used_bytes, to.used_bytes) > bytes;
+}
+
+static int64_t noise_bytes(const ReportTrigger *trigger)
+{
+    return trigger->settings.change_bytes / NOISE_DIVISOR;
+}
+
+// Keeps the fastest growth of this window and of the last, so that a peak is remembered for one to
+// two windows.
+static void note_growth(ReportTrigger *trigger, MemoryLevels now, int64_t now_us)
+{
+    int64_t window_us = difference(now_us, trigger->growth_window_start_us);
+    if (window_us >= GROWTH_WINDOW_US) {
+        bool adjacent = window_us < 2 * GROWTH_WINDOW_US;
+        trigger->growth_bytes_per_s[1] = adjacent ? trigger->growth_bytes_per_s[0] : 0;
+        trigger->growth_bytes_per_s[0] = 0;
+        trigger->growth_window_start_us = now_us;
+    }
+    int64_t grown_bytes = difference(now.used_bytes, trigger->sampled.used_bytes);
+    int64_t elapsed_us = difference(now_us, trigger->sampled_us);
+    if (grown_bytes > 0 && elapsed_us > 0) {
+        int64_t bytes_per_s = scale(grown_bytes, US_PER_S, elapsed_us);
+        trigger->growth_bytes_per_s[0] = MAX(trigger->growth_bytes_per_s[0], bytes_per_s);
+    }
+}
+
+static int64_t fastest_growth(const ReportTrigger *trigger)
+{
+    return MAX(trigger->growth_bytes_per_s[0], trigger->growth_bytes_per_s[1]);
+}
+
+// Whether tasks stalled for more than the limit within the window, which then starts anew.
+static bool note_stall(ReportTrigger *trigger, const MemoryReport *sample, int64_t now_us)
+{
+    int64_t total_us = memory_report_get(sample, REPORT_PRESSURE_SOME_TOTAL);
+    bool stalled = difference(total_us, trigger->stall_window_total_us) > STALL_LIMIT_US;
+    if (stalled || difference(now_us, trigger->stall_window_start_us) >= STALL_WINDOW_US) {
+        trigger->stall_window_total_us = total_us;
+        trigger->stall_window_start_us = now_us;
+    }
+    return stalled;
+}
+
+// Whether the trend is news: it has just set in, or the guest has gone on growing under it.
+static bool note_trend(ReportTrigger *trigger, MemoryLevels now)
+{
+    int64_t growth = fastest_growth(trigger);
+    bool before = trigger->running_out;
+    trigger->running_out =
+        growth > 0 && now.available_bytes <= scale(growth, REACTION_HORIZON_US, US_PER_S);
+    int64_t grown_bytes = difference(now.used_bytes, trigger->reported.used_bytes);
+    return trigger->running_out && (!before || grown_bytes > noise_bytes(trigger));
+}
+
+// --- what follows from it ---------------------------------------------------------------------
+
+static bool decide(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
+                   int64_t now_us, MemoryReportReason *reason)
+{
+    bool stalled = note_stall(trigger, sample, now_us);
+    bool trend = note_trend(trigger, now);
+    if (stalled) {
+        *reason = REPORT_REASON_PRESSURE;
+    } else if (trend) {
+        *reason = REPORT_REASON_TREND;
+    } else if (moved_by_more_than(trigger->settings.change_bytes, trigger->reported, now)) {
+        *reason = REPORT_REASON_CHANGE;
+    } else if (difference(now_us, trigger->reported_us) >= trigger->settings.heartbeat_us) {
+        *reason = REPORT_REASON_HEARTBEAT;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+// How long the next sample can wait.
+static int64_t time_to_sample(const ReportTrigger *trigger, MemoryLevels now, bool moving)
+{
+    int64_t interval_us = trigger->settings.interval_us;
+    if (moving) {
+        return interval_us;
+    }
+    int64_t growth = MAX(fastest_growth(trigger), SUDDEN_GROWTH_BYTES_PER_S);
+    int64_t exhausted_us = scale(now.available_bytes, US_PER_S, growth);
+    return MAX(exhausted_us / SAMPLES_TO_EXHAUSTION, interval_us);
+}
+
+static void start(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
+                  int64_t now_us)
+{
+    trigger->started = true;
+    trigger->sampled = now;
+    trigger->growth_window_start_us = now_us;
+    trigger->stall_window_start_us = now_us;
+    trigger->stall_window_total_us = memory_report_get(sample, REPORT_PRESSURE_SOME_TOTAL);
+}
+
+void report_trigger_init(ReportTrigger *trigger, const ReportTriggerSettings *settings)
+{
+    *trigger = (ReportTrigger){.settings = *settings, .next_us = INT64_MIN};
+}
+
+bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, int64_t now_us,
+                           MemoryReportReason *reason)
+{
+    MemoryLevels now = levels_of(sample);
+    bool report = true;
+    if (!trigger->started) {
+        start(trigger, sample, now, now_us);
+        *reason = REPORT_REASON_START;
+    } else {
+        note_growth(trigger, now, now_us);
+        report = decide(trigger, sample, now, now_us, reason);
+    }
+    if (report) {
+        trigger->reported = now;
+        trigger->reported_us = now_us;
+    }
+    bool moving = moved_by_more_than(noise_bytes(trigger), trigger->sampled, now) ||
+                  (report && *reason == REPORT_REASON_PRESSURE);
+    trigger->sampled = now;
+    trigger->sampled_us = now_us;
+    trigger->next_us = MIN(now_us + time_to_sample(trigger, now, moving),
+                           trigger->reported_us + trigger->settings.heartbeat_us);
+    return report;
+}
+
+int64_t report_trigger_next_us(const ReportTrigger *trigger)
+{
+    return trigger->next_us;
+}
