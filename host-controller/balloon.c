@@ -87,9 +87,3 @@ BalloonChange balloon_observe(Balloon *balloon, int64_t actual_bytes, unsigned a
     balloon->state = current ? direction(balloon) : balloon->state;
     return BALLOON_CHANGE_PROGRESS;
 }
-
-void balloon_forget(Balloon *balloon, int64_t size_bytes)
-{
-    balloon->ceiling_bytes = larger(balloon->ceiling_bytes, size_bytes);
-    balloon->commands++;
-}

@@ -50,9 +50,6 @@ void balloon_set_target(Balloon *balloon, int64_t target_bytes, int64_t now_us);
 BalloonChange balloon_observe(Balloon *balloon, int64_t actual_bytes, unsigned asked_at,
                               int64_t now_us);
 
-// The guest may hold `size_bytes` from now on whatever was set before, as after a reset.
-void balloon_forget(Balloon *balloon, int64_t size_bytes);
-
 // Whether readings are wanted often.
 static inline bool balloon_is_moving(const Balloon *balloon)
 {

@@ -106,7 +106,7 @@ typedef struct Reader {
     ConfigMistakes *mistakes;
     ConfigSettingHandler *handler;
     void *context;
-    GHashTable *lines;   // of each "group" and "group\nkey" seen, as GUINT_TO_POINTER
+    GHashTable *lines;   // "group" or "group\nkey" -> unsigned *, where it was seen
     GKeyFile *unescaper; // for what a value means
     char *group;         // the group open now
     bool after_bad_header;
@@ -115,14 +115,14 @@ typedef struct Reader {
 // Whether this is the first time; a mistake otherwise. Takes over `id`.
 static bool note_first(Reader *reader, char *id, const char *group, const char *key)
 {
-    unsigned line = GPOINTER_TO_UINT(g_hash_table_lookup(reader->lines, id));
-    if (line > 0) {
+    const unsigned *line = g_hash_table_lookup(reader->lines, id);
+    if (line) {
         config_mistakes_add(reader->mistakes, reader->place, group, key, "is already in line %u",
-                            line);
+                            *line);
         g_free(id);
         return false;
     }
-    g_hash_table_insert(reader->lines, id, GUINT_TO_POINTER(reader->place.line));
+    g_hash_table_insert(reader->lines, id, g_memdup2(&reader->place.line, sizeof(unsigned)));
     return true;
 }
 
@@ -217,7 +217,7 @@ void config_text_read(const char *path, bool optional, ConfigMistakes *mistakes,
         .mistakes = mistakes,
         .handler = handler,
         .context = context,
-        .lines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .lines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
         .unescaper = g_key_file_new(),
     };
     const char *end = text->str + text->len;

@@ -347,7 +347,6 @@ static void check_guests(Loader *loader)
 static void read_file(Loader *loader, char *path, bool optional)
 {
     g_ptr_array_add(loader->files, path);
-    loader->group = CONFIG_GROUP_UNKNOWN;
     config_text_read(path, optional, &loader->mistakes, read_setting, loader);
 }
 

@@ -12,11 +12,16 @@
 // Without any change: pauses end, stalled guests are tried again, the host's memory is looked at.
 #define PLAN_IDLE_US INT64_C(1000000)
 
+// After its start the controller moves nothing until every guest has reported, but no longer than
+// this: a plan that knows only half the guests would squeeze that half for the other.
+#define START_GRACE_US AGENT_LINK_FRESH_US
+
 struct Controller {
     Config *config;
     char *config_path;
     ControllerMode mode;
     int64_t started_us;
+    bool starting;
     ControllerEventFunc *event_func;
     void *event_context;
 
@@ -65,15 +70,28 @@ static void check_overcommitment(Controller *controller, const PolicyHost *host)
     bool overcommitted = shortfall_bytes > 0;
     if (overcommitted && !controller->overcommitted) {
         int64_t needed_bytes = host->budget_bytes + shortfall_bytes;
-        g_warning("the guests need at least %" G_GINT64_FORMAT
-                  " bytes, the budget is %" G_GINT64_FORMAT,
-                  needed_bytes, host->budget_bytes);
+        char needed[SIZE_TEXT_SIZE];
+        char budget[SIZE_TEXT_SIZE];
+        g_warning("the guests need %s at least, the budget is %s",
+                  size_format(needed_bytes, needed), size_format(host->budget_bytes, budget));
         emit("HOST_OVERCOMMITTED",
              json_pack("{s:I, s:I}", "needed", (json_int_t)needed_bytes, "budget",
                        (json_int_t)host->budget_bytes),
              controller);
     }
     controller->overcommitted = overcommitted;
+}
+
+// Ends the start once, when nobody is awaited any more.
+static void check_start(Controller *controller, int64_t now_us)
+{
+    for (guint i = 0; i < controller->guests->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->guests, i);
+        if (guest_is_awaited(guest) && now_us - controller->started_us < START_GRACE_US) {
+            return;
+        }
+    }
+    controller->starting = false;
 }
 
 static void make_plan(void *context)
@@ -90,7 +108,10 @@ static void make_plan(void *context)
     policy_plan(&host, guests, controller->observations->len);
     check_overcommitment(controller, &host);
 
-    bool act = controller->mode != CONTROLLER_MODE_OBSERVE;
+    if (controller->starting) {
+        check_start(controller, now_us);
+    }
+    bool act = controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting;
     for (guint i = 0; i < controller->observed->len; i++) {
         guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
     }
@@ -179,6 +200,7 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->config = config;
     controller->config_path = g_strdup(config_path);
     controller->started_us = g_get_monotonic_time();
+    controller->starting = true;
     controller->guests = g_ptr_array_new();
     controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));

@@ -58,6 +58,7 @@ static bool send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
         return false;
     }
     balloon_set_target(&guest->balloon, target_bytes, now_us);
+    guest->target_in_doubt = false;
     timer_arm_by(guest->poll_timer, now_us + POLL_MOVING_US);
     return true;
 }
@@ -66,8 +67,11 @@ static bool send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
 static void on_stalled(Guest *guest, int64_t now_us)
 {
     const Balloon *balloon = &guest->balloon;
-    g_message("%s: stalled at %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " bytes",
-              guest->config->name, balloon->actual_bytes, balloon->target_bytes);
+    char actual[SIZE_TEXT_SIZE];
+    char target[SIZE_TEXT_SIZE];
+    g_message("%s: stalled at %s on its way to %s", guest->config->name,
+              size_format(balloon->actual_bytes, actual),
+              size_format(balloon->target_bytes, target));
     emit(guest, "GUEST_STALLED",
          json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
                    (json_int_t)balloon->actual_bytes));
@@ -165,6 +169,7 @@ static void on_qmp_ready(QmpClient *client, void *context)
 {
     Guest *guest = context;
     g_message("%s: QEMU connected", guest->config->name);
+    guest->target_in_doubt = guest->balloon.commands > 0;
     qmp_client_execute(client, "query-status", NULL, on_status, guest);
     qmp_client_execute(client, "query-memory-size-summary", NULL, on_memory_size, guest);
     ask_balloon(guest);
@@ -218,8 +223,7 @@ static void on_qmp_event(QmpClient *client, const char *name, const json_t *data
         guest->paused = name[0] == 'S';
         changed(guest, GUEST_URGENCY_SOON);
     } else if (strcmp(name, "RESET") == 0) {
-        // Until its driver is back the guest may touch all its memory, whatever QEMU says.
-        balloon_forget(&guest->balloon, guest->size_bytes);
+        // What it said of itself is over; until its agent reports again it is left alone.
         forget_report(guest);
         ask_balloon(guest);
         changed(guest, GUEST_URGENCY_NOW);
@@ -282,11 +286,12 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
         .free_bytes = memory_report_get(report, REPORT_MEMORY_FREE),
         .available_bytes = memory_report_get(report, REPORT_MEMORY_AVAILABLE),
         .stall_us = memory_report_get(report, REPORT_PRESSURE_SOME_TOTAL),
+        .refault_bytes = memory_report_get(report, REPORT_PAGING_REFAULT_FILE),
     };
     policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
-    bool urgent = report->reason == REPORT_REASON_TREND ||
-                  report->reason == REPORT_REASON_PRESSURE ||
-                  guest->demand.total_bytes > guest->balloon.target_bytes;
+    bool urgent =
+        report->reason == REPORT_REASON_TREND || report->reason == REPORT_REASON_PRESSURE ||
+        guest->demand.committed_bytes + guest->demand.headroom_bytes > guest->balloon.target_bytes;
     changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
 }
 
@@ -350,6 +355,11 @@ bool guest_is_fresh(const Guest *guest, int64_t now_us)
     return guest->has_report && now_us - guest->report_us < AGENT_LINK_FRESH_US;
 }
 
+bool guest_is_awaited(const Guest *guest)
+{
+    return !guest_is_known(guest) || (guest->link && !guest->has_report);
+}
+
 // Whether the guest may be sent a target at all.
 static bool is_movable(const Guest *guest)
 {
@@ -391,10 +401,13 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
     if (*bytes < min_bytes || *bytes > max_bytes) {
+        char low[SIZE_TEXT_SIZE];
+        char high[SIZE_TEXT_SIZE];
+        char asked[SIZE_TEXT_SIZE];
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
-                    "Guest '%s' may have from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
-                    " bytes, not %" G_GINT64_FORMAT,
-                    guest->config->name, min_bytes, max_bytes, *bytes);
+                    "Guest '%s' may have from %s to %s, not %s", guest->config->name,
+                    size_format(min_bytes, low), size_format(max_bytes, high),
+                    size_format(*bytes, asked));
         return false;
     }
     guest->pinned = true;
@@ -436,12 +449,15 @@ void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     guest->planned = true;
     guest->plan = *plan;
     int64_t from_bytes = guest->balloon.target_bytes;
-    if (!act || !plan->movable || plan->plan_bytes == from_bytes ||
-        !send_target(guest, plan->plan_bytes, now_us)) {
+    bool wanted = plan->plan_bytes != from_bytes || guest->target_in_doubt;
+    if (!act || !plan->movable || !wanted || !send_target(guest, plan->plan_bytes, now_us) ||
+        plan->plan_bytes == from_bytes) {
         return;
     }
-    g_debug("%s: target %" G_GINT64_FORMAT " -> %" G_GINT64_FORMAT " bytes", guest->config->name,
-            from_bytes, plan->plan_bytes);
+    char from[SIZE_TEXT_SIZE];
+    char target[SIZE_TEXT_SIZE];
+    g_debug("%s: target %s, was %s: %s", guest->config->name, size_format(plan->plan_bytes, target),
+            size_format(from_bytes, from), guest_bound_name(plan->bound));
     emit(guest, "GUEST_TARGET_CHANGED",
          json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
                    (json_int_t)from_bytes, "bound-by", guest_bound_name(plan->bound)));

@@ -55,8 +55,9 @@ struct Guest {
     bool balloon_known; // or it is known that none does
     int64_t size_bytes; // 0: not known
     Balloon balloon;
-    bool asking;       // a query-balloon is on its way
-    unsigned asked_at; // balloon.commands when it was sent
+    bool target_in_doubt; // the connection was lost: QEMU may not have the target
+    bool asking;          // a query-balloon is on its way
+    unsigned asked_at;    // balloon.commands when it was sent
     Timer *poll_timer;
     Backoff stall_backoff;
     int64_t stalled_until_us; // 0: not stalled
@@ -93,6 +94,9 @@ GuestState guest_state(const Guest *guest, int64_t now_us);
 bool guest_is_known(const Guest *guest);
 // Whether its latest report is recent enough to act upon.
 bool guest_is_fresh(const Guest *guest, int64_t now_us);
+// Whether it has not been heard of yet but may soon be: its QEMU is not known, or its agent has not
+// reported.
+bool guest_is_awaited(const Guest *guest);
 // The range of its target in bytes; the guest must be known.
 void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes);
 

@@ -16,7 +16,7 @@ static const char *const bound_names[POLICY_BOUND_COUNT] = {
     [POLICY_BOUND_PINNED] = "pinned",       [POLICY_BOUND_BUDGET] = "budget",
     [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
     [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
-    [POLICY_BOUND_STALLED] = "stalled",
+    [POLICY_BOUND_STALLED] = "stalled",     [POLICY_BOUND_PLENTY] = "plenty",
 };
 
 const char *guest_state_name(GuestState state)
@@ -60,9 +60,9 @@ static json_t *view_reason(const Guest *guest)
     const PolicyGuest *plan = &guest->plan;
     json_t *reason = json_object();
     if (guest->has_report) {
-        set_int(reason, "demand", plan->demand.total_bytes);
+        set_int(reason, "demand", policy_demand_bytes(&plan->demand));
         set_int(reason, "committed", plan->demand.committed_bytes);
-        set_int(reason, "headroom", plan->demand.headroom_bytes);
+        set_int(reason, "headroom", plan->demand.headroom_bytes + plan->demand.comfort_bytes);
         set_int(reason, "cache-share", plan->demand.cache_share_bytes);
         set_int(reason, "fair-share", plan->fair_share_bytes);
     }

@@ -5,69 +5,146 @@
 // committed is what the guest uses and cannot drop: what it holds less MemAvailable, both from one
 // report. (Never MemTotal - available: without deflate-on-oom MemTotal shrinks with the balloon,
 // with it it does not.) headroom is what it could take before more memory reaches it. The cache
-// share leaves it part of the page cache that MemAvailable counts as free.
+// share is the page cache it misses when it is gone, which nothing but trying can tell: it is let
+// go slowly while nothing is read back, and faster the longer that lasts; the first refaults bring
+// it back at once (after TMO, ASPLOS 2022, and Senpai).
 #include "host-controller/policy/policy.h"
 
-// Room every guest keeps: a floor, and a part of its size for guests whose bursts are larger.
+// Every guest keeps this much whatever happens: the kernel's own watermarks and a few reports.
 #define HEADROOM_FLOOR_BYTES (32 * POLICY_MIB)
+// On top of the floor, as long as there is enough for all: larger guests burst larger.
 #define HEADROOM_SIZE_DIVISOR 32
-// Growth is provided for over this time: a few reports, a plan, and the balloon on its way.
-#define REACTION_TIME_MS 300
-// However fast it grew, no guest keeps more than this part of its size as headroom.
-#define HEADROOM_MAX_DIVISOR 4
-// The fastest growth seen is forgotten by half in this time.
-#define GROWTH_HALF_LIFE_US INT64_C(10000000)
-// Reports nearer to each other than this say nothing about speed.
+// Growth is provided for until the next report, and this much longer for a plan and the balloon.
+#define REACTION_US INT64_C(200000)
+#define MAX_REACTION_US INT64_C(2000000)
+// However fast it grew, no guest keeps more than this part of its size for it.
+#define BURST_MAX_DIVISOR 4
+// The largest burst seen is forgotten by half in this time.
+#define BURST_HALF_LIFE_US INT64_C(10000000)
+// Per-processor counters and the balloon's own batches move the numbers by this much: no growth.
+#define NOISE_BYTES (4 * POLICY_MIB)
+
+// Reports nearer to each other than this say nothing about speed; further apart they are a fresh
+// start.
 #define MIN_INTERVAL_US INT64_C(5000)
-// The part of the page cache a guest is left with.
-#define CACHE_SHARE_DIVISOR 4
+#define MAX_INTERVAL_US INT64_C(60000000)
+
 // Stalled for more than this part of the time between reports: under pressure, and for a while.
 #define PRESSURE_PERMILLE 100
 #define PRESSURE_HOLD_US INT64_C(2000000)
 // A guest under pressure is given this part of what it holds on top, again and again until it is
 // well: its own numbers do not say how much it lacks.
 #define RELIEF_DIVISOR 8
-// Reports further apart than this are a fresh start.
-#define MAX_INTERVAL_US INT64_C(60000000)
+
+// The cache share falls by 1/2^shift a second, from slow to fast: one step faster each time this
+// long passes without a refault to speak of.
+#define CACHE_SLOWEST_SHIFT 12
+#define CACHE_FASTEST_SHIFT 5
+#define CACHE_CALM_US INT64_C(10000000)
+// Reading back less than this part of the cache share a second is nothing to speak of.
+#define REFAULT_TOLERANCE_SHIFT 10
+// What was read back was missed, and more was on its way.
+#define REFAULT_FACTOR 2
 
 static PolicySample sanitized(const PolicySample *sample, int64_t size_bytes)
 {
     PolicySample clean = *sample;
     clean.at_us = policy_clamp(clean.at_us, 0, INT64_MAX / 2);
     clean.stall_us = policy_clamp(clean.stall_us, 0, INT64_MAX / 2);
+    clean.refault_bytes = policy_clamp(clean.refault_bytes, 0, INT64_MAX / 2);
     clean.held_bytes = policy_clamp(clean.held_bytes, 0, size_bytes);
     clean.available_bytes = policy_clamp(clean.available_bytes, 0, clean.held_bytes);
-    clean.free_bytes = policy_clamp(clean.free_bytes, 0, clean.held_bytes);
+    clean.free_bytes = policy_clamp(clean.free_bytes, 0, clean.available_bytes);
     return clean;
 }
 
-// The remembered growth after `elapsed_us`: halved once a half-life, linearly in between.
-static int64_t decayed(int64_t growth, int64_t elapsed_us)
+// `amount` per second over `elapsed_us`, for elapsed times of at least a millisecond.
+static int64_t per_second(int64_t amount, int64_t elapsed_us)
 {
-    while (elapsed_us >= GROWTH_HALF_LIFE_US) {
-        growth /= 2;
-        elapsed_us -= GROWTH_HALF_LIFE_US;
-    }
-    return growth - growth / 2 * (elapsed_us / 1000) / (GROWTH_HALF_LIFE_US / 1000);
+    return amount / (elapsed_us / 1000) * 1000;
 }
 
-static void learn(PolicyHistory *history, const PolicySample *sample, int64_t committed_bytes)
+// The remembered burst after `elapsed_us`: halved once a half-life, linearly in between.
+static int64_t decayed(int64_t bytes, int64_t elapsed_us)
 {
-    int64_t elapsed_us = sample->at_us - history->last.at_us;
-    if (!history->started || elapsed_us < 0 || elapsed_us > MAX_INTERVAL_US ||
-        sample->stall_us < history->last.stall_us) {
-        *history = (PolicyHistory){.started = true};
-    } else if (elapsed_us < MIN_INTERVAL_US) {
-        return;
+    for (; elapsed_us >= BURST_HALF_LIFE_US; elapsed_us -= BURST_HALF_LIFE_US) {
+        bytes /= 2;
+    }
+    return bytes - bytes / 2 * (elapsed_us / 1000) / (BURST_HALF_LIFE_US / 1000);
+}
+
+// A burst is what a guest takes at the speed of its growth between two reports until it can have
+// more: until the next report, which comes as soon as this one did, and the time to react.
+static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t elapsed_us)
+{
+    int64_t grown_bytes = policy_max(committed_bytes - history->committed_bytes - NOISE_BYTES, 0);
+    int64_t reaction_us = policy_min(elapsed_us + REACTION_US, MAX_REACTION_US);
+    int64_t burst_bytes = per_second(grown_bytes, elapsed_us) / 1000 * (reaction_us / 1000);
+    history->burst_bytes = policy_max(burst_bytes, decayed(history->burst_bytes, elapsed_us));
+}
+
+static void learn_pressure(PolicyHistory *history, const PolicySample *sample, int64_t elapsed_us)
+{
+    int64_t stalled_us = sample->stall_us - history->last.stall_us;
+    if (stalled_us > elapsed_us / 1000 * PRESSURE_PERMILLE) {
+        history->pressure_until_us = sample->at_us + PRESSURE_HOLD_US;
+    }
+}
+
+static void learn_cache(PolicyHistory *history, const PolicySample *sample, int64_t size_bytes,
+                        int64_t elapsed_us)
+{
+    int64_t cache_bytes = sample->available_bytes - sample->free_bytes;
+    int64_t share_bytes = history->cache_share_bytes;
+    int64_t refault_bytes = sample->refault_bytes - history->last.refault_bytes;
+    if (per_second(refault_bytes, elapsed_us) > cache_bytes >> REFAULT_TOLERANCE_SHIFT) {
+        int64_t missed_bytes = policy_min(refault_bytes, size_bytes) * REFAULT_FACTOR;
+        share_bytes = policy_max(share_bytes, cache_bytes) + missed_bytes;
+        history->cache_shift = CACHE_SLOWEST_SHIFT;
+        history->cache_calm_us = 0;
     } else {
-        int64_t grown_bytes = policy_max(committed_bytes - history->committed_bytes, 0);
-        int64_t growth = grown_bytes / (elapsed_us / 1000) * 1000;
-        history->growth_bytes_per_s =
-            policy_max(growth, decayed(history->growth_bytes_per_s, elapsed_us));
-        int64_t stalled_us = sample->stall_us - history->last.stall_us;
-        if (stalled_us > elapsed_us * PRESSURE_PERMILLE / 1000) {
-            history->pressure_until_us = sample->at_us + PRESSURE_HOLD_US;
+        share_bytes -= (share_bytes >> history->cache_shift) / 1000 * (elapsed_us / 1000);
+        history->cache_calm_us += elapsed_us;
+        if (history->cache_calm_us >= CACHE_CALM_US) {
+            history->cache_calm_us = 0;
+            history->cache_shift = history->cache_shift > CACHE_FASTEST_SHIFT
+                                       ? history->cache_shift - 1
+                                       : CACHE_FASTEST_SHIFT;
         }
+    }
+    history->cache_share_bytes = policy_clamp(share_bytes, 0, size_bytes);
+}
+
+static void start(PolicyHistory *history, const PolicySample *sample)
+{
+    *history = (PolicyHistory){
+        .started = true,
+        .cache_share_bytes = sample->available_bytes - sample->free_bytes,
+        .cache_shift = CACHE_SLOWEST_SHIFT,
+    };
+}
+
+static bool continues(const PolicyHistory *history, const PolicySample *sample)
+{
+    const PolicySample *last = &history->last;
+    return history->started && sample->at_us >= last->at_us &&
+           sample->at_us - last->at_us <= MAX_INTERVAL_US && sample->stall_us >= last->stall_us &&
+           sample->refault_bytes >= last->refault_bytes;
+}
+
+static void learn(PolicyHistory *history, const PolicySample *sample, int64_t size_bytes)
+{
+    int64_t committed_bytes = sample->held_bytes - sample->available_bytes;
+    if (!continues(history, sample)) {
+        start(history, sample);
+    } else {
+        int64_t elapsed_us = sample->at_us - history->last.at_us;
+        if (elapsed_us < MIN_INTERVAL_US) {
+            return;
+        }
+        learn_burst(history, committed_bytes, elapsed_us);
+        learn_pressure(history, sample, elapsed_us);
+        learn_cache(history, sample, size_bytes, elapsed_us);
     }
     history->last = *sample;
     history->committed_bytes = committed_bytes;
@@ -78,21 +155,16 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
 {
     size_bytes = policy_clamp(size_bytes, 0, POLICY_MAX_BYTES);
     PolicySample clean = sanitized(sample, size_bytes);
-    int64_t committed_bytes = clean.held_bytes - clean.available_bytes;
-    learn(history, &clean, committed_bytes);
+    learn(history, &clean, size_bytes);
 
-    int64_t for_growth_bytes = history->growth_bytes_per_s / 1000 * REACTION_TIME_MS;
-    int64_t cache_bytes = policy_max(clean.available_bytes - clean.free_bytes, 0);
+    bool under_pressure = clean.at_us < history->pressure_until_us;
     *demand = (PolicyDemand){
-        .committed_bytes = committed_bytes,
-        .headroom_bytes = HEADROOM_FLOOR_BYTES + size_bytes / HEADROOM_SIZE_DIVISOR +
-                          policy_min(for_growth_bytes, size_bytes / HEADROOM_MAX_DIVISOR),
-        .cache_share_bytes = cache_bytes / CACHE_SHARE_DIVISOR,
-        .under_pressure = clean.at_us < history->pressure_until_us,
+        .committed_bytes = clean.held_bytes - clean.available_bytes,
+        .headroom_bytes = HEADROOM_FLOOR_BYTES +
+                          policy_min(history->burst_bytes, size_bytes / BURST_MAX_DIVISOR) +
+                          (under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0),
+        .comfort_bytes = size_bytes / HEADROOM_SIZE_DIVISOR,
+        .cache_share_bytes = history->cache_share_bytes,
+        .under_pressure = under_pressure,
     };
-    if (demand->under_pressure) {
-        demand->headroom_bytes += clean.held_bytes / RELIEF_DIVISOR;
-    }
-    demand->total_bytes =
-        demand->committed_bytes + demand->headroom_bytes + demand->cache_share_bytes;
 }

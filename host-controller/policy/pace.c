@@ -2,101 +2,76 @@
 //
 // Pace: how far each guest moves now.
 //
-// Shrinks first and at once, for guests known to bear it. Growth only out of what the budget really
-// has left: a guest that is shrinking still counts with what it holds, so memory is handed on as it
-// comes back, slice by slice, and never promised twice.
+// Growth comes only out of what the budget really has left: a guest that is shrinking still counts
+// with what it holds, so memory is handed on as it comes back, slice by slice, and never promised
+// twice. Guests give back what others are short of, those with the most to spare first, and nothing
+// as long as nobody is short: every move costs both sides.
 #include "host-controller/policy/policy.h"
 
 // Differences below this part of a guest's size are not worth a command, nor below the floor.
 #define DEAD_BAND_DIVISOR 64
 #define DEAD_BAND_FLOOR_BYTES (8 * POLICY_MIB)
+// A guest this many dead bands below its share has others give for it.
+#define CONSIDERABLE_BANDS 2
 // Growth is handed out in slices of at least this, or whole.
 #define SLICE_BYTES POLICY_MIB
+// The balloon counts in pages of this size (virtio specification, traditional balloon device).
+#define BALLOON_PAGE_BYTES 4096
 
 static int64_t dead_band(const PolicyGuest *guest)
 {
-    int64_t size = policy_clamp(guest->size_bytes, 0, POLICY_MAX_BYTES);
-    return policy_max(DEAD_BAND_FLOOR_BYTES, size / DEAD_BAND_DIVISOR);
+    return policy_max(DEAD_BAND_FLOOR_BYTES, guest->size_bytes / DEAD_BAND_DIVISOR);
 }
 
-static int64_t ceiling(const PolicyGuest *guest)
-{
-    return policy_clamp(guest->ceiling_bytes, 0, POLICY_MAX_BYTES);
-}
-
-// Sends whole mebibytes: the balloon moves in pages, and people read the numbers.
+// Whole mebibytes, which people read with ease; what the operator asked for is only rounded to the
+// balloon's pages.
 static int64_t rounded_share(const PolicyGuest *guest)
 {
-    int64_t low = policy_clamp(guest->min_bytes, 0, POLICY_MAX_BYTES);
-    return policy_max(guest->fair_share_bytes - guest->fair_share_bytes % POLICY_MIB, low);
+    int64_t grain = guest->pinned ? BALLOON_PAGE_BYTES : POLICY_MIB;
+    return policy_max(guest->fair_share_bytes - guest->fair_share_bytes % grain, guest->min_bytes);
 }
 
-// A guest that may not shrink: a shrink under way is taken back to where it is.
-static void hold(PolicyGuest *guest, PolicyBound bound)
+static bool may_move(const PolicyGuest *guest)
 {
-    guest->plan_bytes =
-        policy_clamp(policy_max(guest->target_bytes, guest->actual_bytes), 0, POLICY_MAX_BYTES);
-    // Above what is promised already it would be a growth, and those are handed out below.
-    guest->plan_bytes = policy_min(guest->plan_bytes, ceiling(guest));
-    guest->bound = bound;
+    return guest->movable && guest->fresh;
 }
 
-static bool worth_a_command(const PolicyGuest *guest, int64_t share, bool over_budget)
-{
-    int64_t distance = share - guest->target_bytes;
-    if (distance < 0) {
-        return over_budget || guest->pinned || -distance >= dead_band(guest);
-    }
-    // What a guest needs it gets however little it is.
-    return distance >= dead_band(guest) || guest->pinned ||
-           guest->target_bytes < guest->demand.total_bytes;
-}
-
-// Decides everything but growth: `plan_bytes` is the target after it.
-static void plan_shrink(PolicyGuest *guest, bool over_budget)
-{
-    guest->plan_bytes = guest->target_bytes;
-    if (!guest->movable) {
-        return;
-    }
-    if (!guest->fresh) {
-        hold(guest, POLICY_BOUND_STALE);
-        return;
-    }
-    int64_t share = rounded_share(guest);
-    if (guest->demand.under_pressure && !guest->pinned &&
-        share < policy_max(guest->target_bytes, guest->actual_bytes)) {
-        hold(guest, POLICY_BOUND_PRESSURE);
-    } else if (share != guest->target_bytes && !worth_a_command(guest, share, over_budget)) {
-        guest->bound = POLICY_BOUND_DEAD_BAND;
-    } else if (share < guest->target_bytes) {
-        guest->plan_bytes = share;
-    }
-}
-
-static bool may_grow(const PolicyGuest *guest)
-{
-    return guest->movable && guest->fresh && guest->bound != POLICY_BOUND_DEAD_BAND &&
-           rounded_share(guest) > guest->plan_bytes;
-}
+// --- growth -----------------------------------------------------------------------------------
 
 // What a guest may hold once its plan is sent. A target that is lowered does not lower it yet.
 static int64_t held_after(const PolicyGuest *guest)
 {
-    return policy_max(ceiling(guest), guest->plan_bytes);
+    return policy_max(guest->ceiling_bytes, guest->plan_bytes);
 }
 
-// What a guest needs beyond what it is promised, and then what else it is due.
+// Whether the guest has less than it cannot do without, or than the operator wants it to have.
+static bool is_short(const PolicyGuest *guest)
+{
+    return guest->pinned || guest->target_bytes < policy_firm_bytes(guest) ||
+           guest->target_bytes < guest->min_bytes;
+}
+
+static int64_t due(const PolicyGuest *guest)
+{
+    return policy_max(rounded_share(guest) - held_after(guest), 0);
+}
+
 static int64_t urgent_growth(const PolicyGuest *guest)
 {
-    int64_t wanted = guest->pinned ? guest->pinned_bytes : guest->demand.total_bytes;
-    int64_t goal = policy_min(rounded_share(guest), wanted);
-    return may_grow(guest) ? policy_max(goal - held_after(guest), 0) : 0;
+    return may_move(guest) && is_short(guest) ? due(guest) : 0;
 }
 
 static int64_t further_growth(const PolicyGuest *guest)
 {
-    return may_grow(guest) ? policy_max(rounded_share(guest) - held_after(guest), 0) : 0;
+    return may_move(guest) && due(guest) >= dead_band(guest) ? due(guest) : 0;
+}
+
+// What a guest is due that is so far below its share that others are asked to give for it, though
+// it is not short.
+static int64_t considerable_growth(const PolicyGuest *guest)
+{
+    return further_growth(guest) >= CONSIDERABLE_BANDS * dead_band(guest) ? due(guest)
+                                                                          : urgent_growth(guest);
 }
 
 static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes,
@@ -117,38 +92,122 @@ static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes,
     }
 }
 
-// Growth up to what is promised already costs nothing: a shrink is reversed the same instant.
-static void reverse(PolicyGuest *guest)
+// --- shrinking --------------------------------------------------------------------------------
+
+static bool is_protected(const PolicyGuest *guest)
 {
-    if (may_grow(guest)) {
-        guest->plan_bytes =
-            policy_max(guest->plan_bytes, policy_min(rounded_share(guest), ceiling(guest)));
+    return !guest->fresh || (guest->demand.under_pressure && !guest->pinned);
+}
+
+// What the guest would give back if all with at least `threshold_bytes` to spare did.
+static int64_t spare(const PolicyGuest *guest, int64_t threshold_bytes)
+{
+    int64_t spare_bytes = guest->target_bytes - rounded_share(guest);
+    bool gives = may_move(guest) && !is_protected(guest) && spare_bytes > 0 &&
+                 spare_bytes >= threshold_bytes;
+    return gives ? spare_bytes : 0;
+}
+
+static int64_t threshold(const PolicyGuest *guest, int ease)
+{
+    return ease == 0 ? dead_band(guest) : ease == 1 ? DEAD_BAND_FLOOR_BYTES : 0;
+}
+
+// How little a guest must have to spare to be asked: 0, the dead band, as long as that is enough;
+// 1, the floor of the dead band; 2, anything.
+static int find_ease(const PolicyGuest *guests, size_t count, int64_t wanted_bytes)
+{
+    for (int ease = 0; ease < 2; ease++) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < count; i++) {
+            sum += spare(&guests[i], threshold(&guests[i], ease));
+        }
+        if (sum >= wanted_bytes) {
+            return ease;
+        }
+    }
+    return 2;
+}
+
+// What is to come back, beyond what is on its way already, for all to have what `growth` says of
+// them within the budget.
+static int64_t wanted_back(const PolicyHost *host, const PolicyGuest *guests, size_t count,
+                           int64_t growth(const PolicyGuest *guest))
+{
+    int64_t wanted = -host->budget_bytes;
+    for (size_t i = 0; i < count; i++) {
+        wanted += guests[i].plan_bytes + growth(&guests[i]);
+    }
+    return wanted;
+}
+
+static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t count)
+{
+    int64_t wanted = wanted_back(host, guests, count, urgent_growth);
+    int ease = find_ease(guests, count, wanted);
+    bool asked =
+        wanted > 0 || host->reclaim || wanted_back(host, guests, count, considerable_growth) > 0;
+    for (size_t i = 0; i < count; i++) {
+        PolicyGuest *guest = &guests[i];
+        if (guest->pinned ? spare(guest, 0) > 0
+                          : asked && spare(guest, threshold(guest, ease)) > 0) {
+            guest->plan_bytes = rounded_share(guest);
+        }
+    }
+}
+
+// --- the step ---------------------------------------------------------------------------------
+
+// Where a guest stands before anything is decided: where it was told to go; or, when it must not
+// shrink, where it is; or, when it is short, as far as what it was promised before still reaches.
+static void plan_hold(PolicyGuest *guest)
+{
+    guest->plan_bytes = guest->target_bytes;
+    if (!guest->movable) {
+        return;
+    }
+    if (is_protected(guest)) {
+        guest->plan_bytes = policy_max(guest->target_bytes, guest->actual_bytes);
+    }
+    if (may_move(guest) && (is_short(guest) || further_growth(guest) > 0)) {
+        int64_t promised = policy_min(rounded_share(guest), guest->ceiling_bytes);
+        guest->plan_bytes = policy_max(guest->plan_bytes, promised);
+    }
+}
+
+// Says what kept a guest from its share.
+static void name_bound(PolicyGuest *guest)
+{
+    int64_t share = rounded_share(guest);
+    if (!guest->movable || guest->plan_bytes == share) {
+        return;
+    }
+    if (!guest->fresh) {
+        guest->bound = POLICY_BOUND_STALE;
+    } else if (guest->plan_bytes < share) {
+        bool waits = guest->plan_bytes > guest->target_bytes || is_short(guest) ||
+                     share - guest->plan_bytes >= dead_band(guest);
+        guest->bound = waits ? POLICY_BOUND_BUDGET : POLICY_BOUND_DEAD_BAND;
+    } else if (is_protected(guest)) {
+        guest->bound = POLICY_BOUND_PRESSURE;
+    } else {
+        bool idle = guest->plan_bytes - share >= dead_band(guest);
+        guest->bound = idle ? POLICY_BOUND_PLENTY : POLICY_BOUND_DEAD_BAND;
     }
 }
 
 void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count)
 {
-    int64_t budget = policy_clamp(host->budget_bytes, 0, POLICY_MAX_BYTES);
-    int64_t held = 0;
+    int64_t pool = host->budget_bytes;
     for (size_t i = 0; i < count; i++) {
-        held += ceiling(&guests[i]);
+        plan_hold(&guests[i]);
+        pool -= guests[i].ceiling_bytes;
     }
-    for (size_t i = 0; i < count; i++) {
-        plan_shrink(&guests[i], held > budget);
-        reverse(&guests[i]);
-    }
-    int64_t pool = policy_max(budget - held, 0);
+    plan_shrinks(host, guests, count);
+    pool = policy_max(pool, 0);
     hand_out(guests, count, &pool, urgent_growth);
     hand_out(guests, count, &pool, further_growth);
     for (size_t i = 0; i < count; i++) {
-        if (may_grow(&guests[i])) {
-            guests[i].bound = POLICY_BOUND_BUDGET;
-        }
+        name_bound(&guests[i]);
     }
-}
-
-void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count)
-{
-    policy_share(host, guests, count);
-    policy_pace(host, guests, count);
 }

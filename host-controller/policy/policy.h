@@ -2,9 +2,10 @@
 //
 // The policy: what each guest should have, as a pure function of what is known.
 //
-// Three steps, each its own file. demand.c turns a guest's reports into what it needs. share.c
-// divides the budget over the demands. pace.c says how far each guest moves now. No step reads a
-// clock, allocates, or does I/O; all numbers are integers, the memory is the caller's.
+// Three steps, each its own file; plan.c strings them together. demand.c turns a guest's reports
+// into what it needs. share.c divides the budget over the demands. pace.c says how far each guest
+// moves now. No step reads a clock, allocates, or does I/O; all numbers are integers, the memory is
+// the caller's.
 //
 // The laws it keeps (docs/policy.md has them all):
 //   L1  min <= target <= max
@@ -33,6 +34,7 @@ typedef struct PolicySample {
     int64_t free_bytes;      // MemFree
     int64_t available_bytes; // MemAvailable
     int64_t stall_us;        // PSI memory "some" total
+    int64_t refault_bytes;   // page cache read back after it was dropped, since boot
 } PolicySample;
 
 // What the policy remembers of a guest between reports. Zero is a fresh start.
@@ -40,17 +42,20 @@ typedef struct PolicyHistory {
     bool started;
     PolicySample last;
     int64_t committed_bytes;
-    int64_t growth_bytes_per_s; // fastest growth seen lately, decaying
-    int64_t pressure_until_us;  // the guest counts as under pressure until then
+    int64_t burst_bytes;       // the most it took lately before it could have more, decaying
+    int64_t pressure_until_us; // the guest counts as under pressure until then
+    int64_t cache_share_bytes; // page cache it is taken to need
+    int cache_shift;           // of which 1/2^shift is let go a second
+    int64_t cache_calm_us;     // how long nothing was read back
 } PolicyHistory;
 
-// What a guest needs, and why. `total_bytes` is the sum of the three parts.
+// What a guest needs, and why, from what it cannot do without to what is pleasant to have.
 typedef struct PolicyDemand {
     int64_t committed_bytes;   // in use and not to be had back: held - available
     int64_t headroom_bytes;    // what it could take before we can react
-    int64_t cache_share_bytes; // page cache it is left with
-    int64_t total_bytes;
-    bool under_pressure; // its tasks stall for lack of memory
+    int64_t comfort_bytes;     // more headroom, as long as there is enough for all
+    int64_t cache_share_bytes; // page cache it would miss
+    bool under_pressure;       // its tasks stall for lack of memory
 } PolicyDemand;
 
 // Takes a report of a guest of `size_bytes` into `history` and works out its demand. Any numbers
@@ -71,6 +76,7 @@ typedef enum PolicyBound {
     POLICY_BOUND_STALE,     // no fresh report: not shrunk
     POLICY_BOUND_PRESSURE,  // under pressure: not shrunk
     POLICY_BOUND_DEAD_BAND, // the difference is not worth a command
+    POLICY_BOUND_PLENTY,    // it has more than its share, and nobody is short
     POLICY_BOUND_UNMANAGED, // not ours to move
     POLICY_BOUND_STALLED,   // it does not follow
     POLICY_BOUND_COUNT
@@ -89,7 +95,7 @@ typedef struct PolicyGuest {
     bool fresh;     // its demand stems from a recent report
     bool pinned;    // the operator wants it at pinned_bytes
     int64_t pinned_bytes;
-    PolicyDemand demand; // when fresh
+    PolicyDemand demand; // when fresh; the plan leaves in it what could be granted
 
     // What is worked out.
     int64_t fair_share_bytes; // what it should have once everything has moved
@@ -102,11 +108,11 @@ typedef struct PolicyHost {
     bool reclaim;         // guests keep only their demand, even when there is plenty
 } PolicyHost;
 
-// Works out fair_share_bytes, plan_bytes and bound of `count` guests. The order of guests does not
-// matter.
+// Works out fair_share_bytes, plan_bytes and bound of `count` guests, whose order does not matter.
+// Numbers that cannot be true are brought into range first.
 void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count);
 
-// The steps of policy_plan().
+// The steps of policy_plan(), for numbers in range.
 void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count);
 void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count);
 
@@ -129,6 +135,19 @@ static inline int64_t policy_max(int64_t a, int64_t b)
 static inline int64_t policy_min(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+// What the guest cannot do without.
+static inline int64_t policy_firm_bytes(const PolicyGuest *guest)
+{
+    return guest->demand.committed_bytes + guest->demand.headroom_bytes;
+}
+
+// What the guest would like to have: the sum of all parts of its demand.
+static inline int64_t policy_demand_bytes(const PolicyDemand *demand)
+{
+    return demand->committed_bytes + demand->headroom_bytes + demand->comfort_bytes +
+           demand->cache_share_bytes;
 }
 
 // Weighted max-min fairness: the highest level, in bytes per unit of weight, at which

@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Share: the budget over the demands.
+// Share: the budget over the demands, tier by tier.
 //
-// Enough for all: everyone gets its demand, and, unless idle memory is to be reclaimed, the rest by
-// weight up to max. Not enough: everyone gets its min, and what is left is weighted max-min fair
-// over what each needs above it, so that nobody gains by overstating its demand.
+// What nobody can do without comes first, what is only pleasant last: each guest's min, then what
+// it uses and needs at hand (firm), then comfort, then the page cache it misses, and, unless idle
+// memory is to be reclaimed, whatever is left up to its max. Each tier is shared out weighted
+// max-min fair: where it does not suffice for all, nobody gets more than another by asking for
+// more.
 #include "host-controller/policy/policy.h"
-
-// The field's number with everything impossible brought into range.
-static int64_t min_bytes(const PolicyGuest *guest)
-{
-    return policy_clamp(guest->min_bytes, 0, POLICY_MAX_BYTES);
-}
-
-static int64_t max_bytes(const PolicyGuest *guest)
-{
-    return policy_clamp(guest->max_bytes, min_bytes(guest), POLICY_MAX_BYTES);
-}
 
 // Whether the guest takes part in the sharing; others keep what they may hold.
 static bool shares(const PolicyGuest *guest)
@@ -24,29 +15,66 @@ static bool shares(const PolicyGuest *guest)
     return guest->movable && guest->fresh;
 }
 
-static int64_t need_bytes(const PolicyGuest *guest)
+static int64_t in_range(const PolicyGuest *guest, int64_t bytes)
 {
-    if (!shares(guest)) {
-        return 0;
-    }
-    int64_t wanted = guest->pinned ? guest->pinned_bytes : guest->demand.total_bytes;
-    return policy_clamp(wanted, min_bytes(guest), max_bytes(guest));
+    return policy_clamp(bytes, guest->min_bytes, guest->max_bytes);
 }
 
-static int64_t need_above_min(const PolicyGuest *guest)
+// What the guest has once it has all of a tier and of those before it.
+static int64_t up_to_firm(const PolicyGuest *guest)
 {
-    return shares(guest) ? need_bytes(guest) - min_bytes(guest) : 0;
+    return in_range(guest, guest->pinned ? guest->pinned_bytes : policy_firm_bytes(guest));
 }
 
-static int64_t room_above_need(const PolicyGuest *guest)
+static int64_t up_to_comfort(const PolicyGuest *guest)
 {
-    return shares(guest) && !guest->pinned ? max_bytes(guest) - need_bytes(guest) : 0;
+    return guest->pinned ? up_to_firm(guest)
+                         : in_range(guest, policy_firm_bytes(guest) + guest->demand.comfort_bytes);
 }
+
+static int64_t up_to_cache(const PolicyGuest *guest)
+{
+    return guest->pinned ? up_to_firm(guest)
+                         : in_range(guest, policy_firm_bytes(guest) + guest->demand.comfort_bytes +
+                                               guest->demand.cache_share_bytes);
+}
+
+static int64_t need_firm(const PolicyGuest *guest)
+{
+    return shares(guest) ? up_to_firm(guest) - guest->min_bytes : 0;
+}
+
+static int64_t need_comfort(const PolicyGuest *guest)
+{
+    return shares(guest) ? up_to_comfort(guest) - up_to_firm(guest) : 0;
+}
+
+static int64_t need_cache(const PolicyGuest *guest)
+{
+    return shares(guest) ? up_to_cache(guest) - up_to_comfort(guest) : 0;
+}
+
+static int64_t need_rest(const PolicyGuest *guest)
+{
+    return shares(guest) && !guest->pinned ? guest->max_bytes - up_to_cache(guest) : 0;
+}
+
+// The tiers in the order in which they are served.
+typedef struct Tier {
+    int64_t (*need)(const PolicyGuest *guest);
+    PolicyBound bound; // what a guest is bound by that gets all of this tier and nothing after it
+} Tier;
+
+static const Tier tiers[] = {
+    {need_firm, POLICY_BOUND_DEMAND},
+    {need_comfort, POLICY_BOUND_DEMAND},
+    {need_cache, POLICY_BOUND_DEMAND},
+    {need_rest, POLICY_BOUND_FAIR_SHARE},
+};
 
 int64_t policy_at_level(const PolicyGuest *guest, int64_t need, int64_t level)
 {
-    int64_t weight = policy_max(guest->weight, 1);
-    return level > need / weight ? need : policy_min(need, level * weight);
+    return level > need / guest->weight ? need : level * guest->weight;
 }
 
 int64_t policy_water_level(const PolicyGuest *guests, size_t count, int64_t amount_bytes,
@@ -69,60 +97,81 @@ int64_t policy_water_level(const PolicyGuest *guests, size_t count, int64_t amou
     return low;
 }
 
+// Gives each guest what it gets of a tier; returns what is left for the next.
+static int64_t share_tier(PolicyGuest *guests, size_t count, const Tier *tier, int64_t amount_bytes)
+{
+    int64_t level = policy_water_level(guests, count, amount_bytes, tier->need);
+    for (size_t i = 0; i < count; i++) {
+        PolicyGuest *guest = &guests[i];
+        int64_t need_bytes = tier->need(guest);
+        int64_t part_bytes = policy_at_level(guest, need_bytes, level);
+        guest->fair_share_bytes += part_bytes;
+        amount_bytes -= part_bytes;
+        if (part_bytes < need_bytes) {
+            guest->bound = POLICY_BOUND_FAIR_SHARE;
+        } else if (need_bytes > 0) {
+            guest->bound = tier->bound;
+        }
+    }
+    return amount_bytes;
+}
+
+// What is left of the budget once those who do not take part keep what they may hold, and all
+// others have their min.
+static int64_t above_the_minima(const PolicyHost *host, const PolicyGuest *guests, size_t count)
+{
+    int64_t rest = host->budget_bytes;
+    for (size_t i = 0; i < count; i++) {
+        rest -= shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
+    }
+    return policy_max(rest, 0);
+}
+
 int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        sum += shares(&guests[i]) ? min_bytes(&guests[i])
-                                  : policy_clamp(guests[i].ceiling_bytes, 0, POLICY_MAX_BYTES);
+        sum += guests[i].movable ? guests[i].min_bytes : guests[i].ceiling_bytes;
     }
-    return policy_max(sum - policy_clamp(host->budget_bytes, 0, INT64_MAX), 0);
+    return policy_max(sum - policy_max(host->budget_bytes, 0), 0);
 }
 
-static void set_share(PolicyGuest *guest, int64_t bytes, PolicyBound bound)
+// Leaves in the demand what of comfort and cache could be granted.
+static void note_granted(PolicyGuest *guest)
 {
-    guest->fair_share_bytes = bytes;
-    if (guest->pinned) {
-        guest->bound = bytes < need_bytes(guest) ? POLICY_BOUND_FAIR_SHARE : POLICY_BOUND_PINNED;
-    } else if (bytes <= min_bytes(guest)) {
-        guest->bound = POLICY_BOUND_MINIMUM;
-    } else if (bytes >= max_bytes(guest)) {
+    PolicyDemand *demand = &guest->demand;
+    int64_t above_firm = policy_max(guest->fair_share_bytes - policy_firm_bytes(guest), 0);
+    demand->comfort_bytes = policy_min(demand->comfort_bytes, above_firm);
+    demand->cache_share_bytes =
+        policy_min(demand->cache_share_bytes, above_firm - demand->comfort_bytes);
+}
+
+static void name_limits(PolicyGuest *guest)
+{
+    if (guest->pinned && guest->fair_share_bytes == up_to_firm(guest)) {
+        guest->bound = POLICY_BOUND_PINNED;
+    } else if (guest->fair_share_bytes >= guest->max_bytes) {
         guest->bound = POLICY_BOUND_MAXIMUM;
-    } else {
-        guest->bound = bound;
+    } else if (guest->fair_share_bytes <= guest->min_bytes) {
+        guest->bound = POLICY_BOUND_MINIMUM;
     }
 }
 
 void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
 {
-    int64_t rest = policy_clamp(host->budget_bytes, 0, POLICY_MAX_BYTES);
-    int64_t above_min = 0;
+    int64_t rest = above_the_minima(host, guests, count);
     for (size_t i = 0; i < count; i++) {
-        const PolicyGuest *guest = &guests[i];
-        rest -= shares(guest) ? min_bytes(guest)
-                              : policy_clamp(guest->ceiling_bytes, 0, POLICY_MAX_BYTES);
-        above_min += need_above_min(guest);
+        guests[i].fair_share_bytes =
+            shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
     }
-    rest = policy_max(rest, 0);
-    bool enough = above_min <= rest;
-    int64_t level = 0;
-    if (!enough) {
-        level = policy_water_level(guests, count, rest, need_above_min);
-    } else if (!host->reclaim) {
-        level = policy_water_level(guests, count, rest - above_min, room_above_need);
+    size_t tier_count = sizeof(tiers) / sizeof(tiers[0]) - (host->reclaim ? 1 : 0);
+    for (size_t i = 0; i < tier_count; i++) {
+        rest = share_tier(guests, count, &tiers[i], rest);
     }
     for (size_t i = 0; i < count; i++) {
-        PolicyGuest *guest = &guests[i];
-        if (!shares(guest)) {
-            guest->fair_share_bytes = policy_clamp(guest->ceiling_bytes, 0, POLICY_MAX_BYTES);
-        } else if (!enough) {
-            set_share(guest,
-                      min_bytes(guest) + policy_at_level(guest, need_above_min(guest), level),
-                      POLICY_BOUND_FAIR_SHARE);
-        } else {
-            set_share(guest,
-                      need_bytes(guest) + policy_at_level(guest, room_above_need(guest), level),
-                      host->reclaim ? POLICY_BOUND_DEMAND : POLICY_BOUND_FAIR_SHARE);
+        if (shares(&guests[i])) {
+            name_limits(&guests[i]);
+            note_granted(&guests[i]);
         }
     }
 }

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The laws of the policy over random states: sizes from 1 MiB to 16 TiB, up to 60 guests, settled
+// and moving, fresh and stale, pinned and under pressure, ordinary and impossible numbers.
+#include "host-controller/policy/policy.h"
+#include "tests/property/random.h"
+#include "tests/test.h"
+
+#define STATES 20000
+#define MAX_GUESTS 60
+
+typedef struct State {
+    PolicyHost host;
+    size_t count;
+    PolicyGuest guests[MAX_GUESTS];
+} State;
+
+static int64_t held(const PolicyGuest *guest)
+{
+    int64_t holds = policy_max(guest->actual_bytes, guest->target_bytes);
+    return policy_max(guest->ceiling_bytes, holds);
+}
+
+static int64_t sum_held(const State *state)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < state->count; i++) {
+        sum += held(&state->guests[i]);
+    }
+    return sum;
+}
+
+static PolicyGuest random_guest(Random *random)
+{
+    PolicyGuest guest = {
+        .size_bytes = random_size(random, 20, 44),
+        .weight = random_between(random, 1, 10000),
+        .movable = random_chance(random, 85),
+        .fresh = random_chance(random, 85),
+        .pinned = random_chance(random, 15),
+        .bound = POLICY_BOUND_STALLED,
+    };
+    guest.min_bytes = random_between(random, 0, guest.size_bytes);
+    guest.max_bytes = random_between(random, guest.min_bytes, guest.size_bytes);
+    guest.actual_bytes = random_between(random, guest.min_bytes, guest.max_bytes);
+    guest.target_bytes = random_chance(random, 50)
+                             ? guest.actual_bytes
+                             : random_between(random, guest.min_bytes, guest.max_bytes);
+    guest.ceiling_bytes = held(&guest);
+    if (random_chance(random, 20)) {
+        guest.ceiling_bytes = random_between(random, guest.ceiling_bytes, guest.max_bytes);
+    }
+    guest.pinned_bytes = random_between(random, guest.min_bytes, guest.max_bytes);
+    guest.demand = (PolicyDemand){
+        .committed_bytes = random_chance(random, 5) ? INT64_MAX - random_between(random, 0, 9)
+                                                    : random_between(random, 0, guest.size_bytes),
+        .headroom_bytes = random_between(random, 0, guest.size_bytes / 4),
+        .comfort_bytes = random_between(random, 0, guest.size_bytes / 16),
+        .cache_share_bytes = random_between(random, 0, guest.size_bytes),
+        .under_pressure = random_chance(random, 20),
+    };
+    return guest;
+}
+
+static void random_state(Random *random, State *state)
+{
+    state->count = (size_t)random_between(random, 1, MAX_GUESTS);
+    for (size_t i = 0; i < state->count; i++) {
+        state->guests[i] = random_guest(random);
+    }
+    int64_t sum = sum_held(state);
+    state->host = (PolicyHost){
+        .budget_bytes = random_chance(random, 70) ? sum + random_between(random, 0, sum)
+                                                  : random_between(random, 0, sum),
+        .reclaim = random_chance(random, 30),
+    };
+}
+
+typedef void CheckFunc(Random *random, const State *before, const State *after);
+
+static void for_random_states(const char *what, CheckFunc *check)
+{
+    Random random = random_begin(what);
+    static State before;
+    static State after;
+    for (int i = 0; i < STATES; i++) {
+        random_state(&random, &before);
+        after = before;
+        policy_plan(&after.host, after.guests, after.count);
+        check(&random, &before, &after);
+    }
+}
+
+static void check_range(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    (void)before;
+    for (size_t i = 0; i < after->count; i++) {
+        const PolicyGuest *guest = &after->guests[i];
+        assert_true(guest->plan_bytes >= guest->min_bytes);
+        assert_true(guest->plan_bytes <= guest->max_bytes);
+    }
+}
+
+static void law_1_a_target_is_never_outside_min_and_max(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_range);
+}
+
+// Everything a guest may come to hold while the plan is carried out.
+static void check_conservation(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    int64_t sum = 0;
+    for (size_t i = 0; i < after->count; i++) {
+        sum += policy_max(held(&before->guests[i]), after->guests[i].plan_bytes);
+    }
+    assert_true(sum <= policy_max(after->host.budget_bytes, sum_held(before)));
+}
+
+static void law_2_memory_is_promised_only_after_it_has_come_back(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_conservation);
+}
+
+static void check_stale(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    (void)before;
+    for (size_t i = 0; i < after->count; i++) {
+        const PolicyGuest *guest = &after->guests[i];
+        if (guest->movable && !guest->fresh) {
+            assert_true(guest->plan_bytes >= guest->actual_bytes);
+            assert_true(guest->plan_bytes >= guest->target_bytes);
+        }
+    }
+}
+
+static void law_3_a_guest_without_a_fresh_report_is_never_shrunk(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_stale);
+}
+
+static void check_immovable(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    for (size_t i = 0; i < after->count; i++) {
+        if (!after->guests[i].movable) {
+            assert_true(after->guests[i].plan_bytes == before->guests[i].target_bytes);
+            assert_true(after->guests[i].bound == before->guests[i].bound);
+        }
+    }
+}
+
+static void a_guest_that_may_not_be_moved_is_sent_nothing(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_immovable);
+}
+
+static void check_pressure(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    (void)before;
+    for (size_t i = 0; i < after->count; i++) {
+        const PolicyGuest *guest = &after->guests[i];
+        if (guest->movable && guest->fresh && !guest->pinned && guest->demand.under_pressure) {
+            assert_true(guest->plan_bytes >= guest->target_bytes ||
+                        guest->plan_bytes >= guest->actual_bytes);
+        }
+    }
+}
+
+static void law_7_a_guest_under_pressure_is_not_shrunk(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_pressure);
+}
+
+// Lets every guest follow its plan at once, again and again: soon nothing is to be sent.
+static void check_rest(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    (void)before;
+    State state = *after;
+    bool moved = true;
+    for (int step = 0; step < 50 && moved; step++) {
+        moved = false;
+        for (size_t i = 0; i < state.count; i++) {
+            PolicyGuest *guest = &state.guests[i];
+            moved |= guest->plan_bytes != guest->target_bytes;
+            guest->actual_bytes = guest->plan_bytes;
+            guest->target_bytes = guest->plan_bytes;
+            guest->ceiling_bytes = guest->plan_bytes;
+        }
+        policy_plan(&state.host, state.guests, state.count);
+    }
+    assert_false(moved);
+}
+
+static void law_6_the_same_input_soon_leads_to_no_command(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_rest);
+}
+
+static void check_order(Random *random, const State *before, const State *after)
+{
+    State shuffled = *before;
+    size_t order[MAX_GUESTS];
+    for (size_t i = 0; i < MAX_GUESTS; i++) {
+        order[i] = i;
+    }
+    for (size_t i = before->count; i > 1; i--) {
+        size_t j = (size_t)random_between(random, 0, (int64_t)i - 1);
+        size_t swapped = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = swapped;
+    }
+    for (size_t i = 0; i < before->count; i++) {
+        shuffled.guests[i] = before->guests[order[i]];
+    }
+    policy_plan(&shuffled.host, shuffled.guests, shuffled.count);
+    for (size_t i = 0; i < before->count; i++) {
+        assert_true(shuffled.guests[i].plan_bytes == after->guests[order[i]].plan_bytes);
+        assert_true(shuffled.guests[i].bound == after->guests[order[i]].bound);
+    }
+}
+
+static void law_8_the_order_of_guests_does_not_matter(void **unused)
+{
+    (void)unused;
+    for_random_states(__func__, check_order);
+}
+
+// Under -fsanitize=undefined any overflow ends the program.
+static void law_9_hostile_numbers_do_no_harm(void **unused)
+{
+    (void)unused;
+    static const int64_t hostile[] = {INT64_MIN, INT64_MIN + 1, -1, 0, 1, INT64_MAX - 1, INT64_MAX};
+    Random random = random_begin(__func__);
+    for (int i = 0; i < STATES; i++) {
+        int64_t number[10];
+        for (size_t j = 0; j < G_N_ELEMENTS(number); j++) {
+            number[j] = random_chance(&random, 70)
+                            ? hostile[random_between(&random, 0, G_N_ELEMENTS(hostile) - 1)]
+                            : random_size(&random, 0, 62);
+        }
+        PolicyHistory history = {0};
+        PolicyDemand demand;
+        for (int turn = 0; turn < 2; turn++) {
+            PolicySample sample = {number[turn], number[2 + turn], number[4],
+                                   number[5],    number[6 + turn], number[7 + turn]};
+            policy_demand_update(&history, &sample, number[8], &demand);
+            assert_true(policy_demand_bytes(&demand) >= 0);
+            assert_true(policy_demand_bytes(&demand) <= 4 * POLICY_MAX_BYTES);
+        }
+        PolicyGuest guests[2] = {
+            {number[0], number[1], number[2], number[3], number[4], number[5], number[6], true,
+             random_chance(&random, 80), random_chance(&random, 20), number[7], demand, 0, 0, 0},
+            {number[9], number[8], number[7], number[6], number[5], number[4], number[3],
+             random_chance(&random, 80), true, false, number[2], demand, 0, 0, 0},
+        };
+        PolicyHost host = {.budget_bytes = number[9]};
+        policy_plan(&host, guests, 2);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(law_1_a_target_is_never_outside_min_and_max),
+        cmocka_unit_test(law_2_memory_is_promised_only_after_it_has_come_back),
+        cmocka_unit_test(law_3_a_guest_without_a_fresh_report_is_never_shrunk),
+        cmocka_unit_test(law_6_the_same_input_soon_leads_to_no_command),
+        cmocka_unit_test(law_7_a_guest_under_pressure_is_not_shrunk),
+        cmocka_unit_test(law_8_the_order_of_guests_does_not_matter),
+        cmocka_unit_test(law_9_hostile_numbers_do_no_harm),
+        cmocka_unit_test(a_guest_that_may_not_be_moved_is_sent_nothing),
+    };
+    return run_test_table(tests);
+}
