@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every subcommand does: connect, ask, say what went wrong.
+#pragma once
+
+#include "host-controller/ctl/commands.h"
+#include "host-controller/ctl/qmp-session.h"
+
+// Writes "aerostatctl: MESSAGE" for a person. Text from elsewhere in it has to be harmless.
+void client_complain(const CtlContext *context, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+// Connects. Returns NULL after having said why not.
+QmpSession *client_connect(const CtlContext *context);
+
+// Executes `command`; takes over the reference to `arguments`. Returns NULL after having said why
+// not, with the exit code in `*exit`.
+json_t *client_execute(const CtlContext *context, QmpSession *session, const char *command,
+                       json_t *arguments, CtlExit *exit);
+
+// The same for a command about the guest `arguments` names as "name": when there is no such guest,
+// names near to it are suggested.
+json_t *client_execute_for_guest(const CtlContext *context, QmpSession *session,
+                                 const char *command, json_t *arguments, CtlExit *exit);
+
+// Says what `error` is; the exit code that goes with it.
+CtlExit client_fail(const CtlContext *context, const GError *error);
+
+// Writes `value` as JSON, ending with a newline: on one line with JSON_COMPACT in `flags`.
+CtlExit client_write_json(const CtlContext *context, const json_t *value, size_t flags);
+// Writes `text`.
+CtlExit client_write_text(const CtlContext *context, const GString *text);

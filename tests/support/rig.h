@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real aerostat-controller as a child process, with fake guests around it in the test's own
+// main loop and a connection to its control socket.
+//
+// Whatever the test does, the rig adds up what the guests hold or have been promised, at every
+// command and every step of a balloon: `most_held_bytes` is never to exceed the budget.
+#pragma once
+
+#include "tests/support/fake-agent.h"
+#include "tests/support/fake-qemu.h"
+#include "tests/support/line-client.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+
+#define GIB (INT64_C(1) << 30)
+
+typedef struct RigGuest {
+    char *name;
+    char *qmp_path;
+    char *agent_path;
+    char *keys; // more lines of its group
+    FakeQemu *qemu;
+    FakeAgent *agent;
+} RigGuest;
+
+typedef struct Rig {
+    Scratch scratch;
+    char *program;
+    char *config_path;
+    char *socket_path;
+    char *log_path;
+    GPtrArray *guests; // RigGuest*
+    Process *controller;
+    LineClient control;
+    GQueue events; // json_t *, as they came
+    int64_t next_id;
+    int64_t most_held_bytes;
+} Rig;
+
+// Set-up and tear-down of a test whose state is a Rig. The latter fails the test when the
+// controller runs and does not end cleanly, and shows what it said.
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
+
+// Adds a guest of 1 GiB called `name` whose balloon leaves it `actual_bytes`; before the start.
+// `keys` (may be NULL) are further lines of its group in the configuration.
+RigGuest *rig_add(Rig *rig, const char *name, int64_t actual_bytes, const char *keys);
+// Writes the configuration: mode balance, the budget, the guests added so far, and `more` (may be
+// NULL).
+void rig_configure(Rig *rig, int64_t budget_bytes, const char *more);
+// Starts the controller and connects to it.
+void rig_start(Rig *rig);
+// Configures, starts, and waits until every guest is known and every agent reports.
+void rig_run(Rig *rig, int64_t budget_bytes);
+// Whether every guest's QEMU and agent are connected.
+bool rig_is_complete(const Rig *rig);
+// Kills the controller at once.
+void rig_kill(Rig *rig);
+// Ends the controller in good order; its exit status.
+int rig_stop(Rig *rig);
+// Sends the controller a signal.
+void rig_signal(Rig *rig, int number);
+// What the controller has said so far; free with g_free().
+char *rig_log(const Rig *rig);
+// Whether `text` is part of that.
+bool rig_has_said(const Rig *rig, const char *text);
+// The most memory the controller ever had resident.
+int64_t rig_peak_bytes(const Rig *rig);
+
+// Executes a command on the control socket; takes over `arguments`. Returns the value of "return"
+// (new reference); an error fails the test.
+json_t *rig_ask(Rig *rig, const char *command, json_t *arguments);
+// Executes a command that is to fail; its error's description; free with g_free().
+char *rig_ask_in_vain(Rig *rig, const char *command, json_t *arguments);
+// The guest as query-guest shows it. New reference.
+json_t *rig_query_guest(Rig *rig, const RigGuest *guest);
+// Member `name` of the guest as query-guest shows it, a text (or "" when it is absent); interned.
+const char *rig_guest_text(Rig *rig, const RigGuest *guest, const char *name);
+// Whether an event called `name` came (for `guest`, unless that is NULL) since the last call for
+// it; drops the events before it.
+bool rig_had_event(Rig *rig, const char *name, const RigGuest *guest);
+
+// How many `balloon` commands all guests got so far.
+unsigned rig_balloon_commands(const Rig *rig);
+// Waits until no `balloon` command has come for `calm_us`.
+void rig_wait_until_calm(Rig *rig, int64_t calm_us);
