@@ -83,23 +83,94 @@ $(BUILD)/obj/%.o: %.c
 
 # --- tests ----------------------------------------------------------------------------------------
 
+TEST_KINDS := unit property integration e2e
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench-*.c))
 test_programs = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test-*.c))
+TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
-UNIT_TESTS := $(call test_programs,unit)
-PROPERTY_TESTS := $(call test_programs,property)
-INTEGRATION_TESTS := $(call test_programs,integration)
-E2E_TESTS := $(call test_programs,e2e)
-
-$(UNIT_TESTS) $(PROPERTY_TESTS) $(INTEGRATION_TESTS) $(E2E_TESTS): $(BUILD)/tests/%: \
-	$(BUILD)/obj/tests/%.o $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
-	$(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
+$(TESTS) $(BENCHES) $(BUILD)/aerostat-demo: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+                                 $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(procps_libs) $(cmocka_libs) $(pkg_libs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
+	      $(cmocka_libs) $(pkg_libs)
 
-.PHONY: clean
+$(foreach test,$(TESTS) $(BENCHES),$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
+
+# Real guests need an image with the agent in it.
+$(call test_programs,e2e): | $(BUILD)/guest/initrd.gz
+$(BUILD)/guest/initrd.gz: $(BUILD)/aerostat-agent $(wildcard tests/guest/*)
+	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $<
+
+.PHONY: tests $(addprefix list-,$(TEST_KINDS) fuzz)
+tests: $(filter-out $(call test_programs,e2e),$(TESTS)) # the test programs, without guest images
+$(addprefix list-,$(TEST_KINDS)): list-%:
+	@echo $(call test_programs,$*)
+
+FUZZERS := $(patsubst %.c,build/%,$(wildcard tests/fuzz/fuzz-*.c))
+.PHONY: fuzz-build
+fuzz-build: $(FUZZERS)
+list-fuzz:
+	@echo $(FUZZERS)
+$(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
+                                agent/*.[ch] host-controller/*.[ch])
+	@mkdir -p $(@D)
+	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
+	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) -o $@ $< \
+	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
+	      $(call sources,host-controller) $(wildcard host-controller/policy/*.c) \
+	      $(procps_libs) $(pkg_libs)
+
+.PHONY: deps check check-quick check-e2e lint fuzz bench demo
+deps: ## install what building, testing and the demo need
+	packaging/install-dependencies.sh
+
+demo: deps ## watch memory move between three real guests
+	@$(MAKE) --no-print-directory -s -j2 all $(BUILD)/aerostat-demo $(BUILD)/guest/initrd.gz
+	@AEROSTAT_BUILD=$(BUILD) $(BUILD)/aerostat-demo
+
+check: deps ## every test: unit to real guests, sanitizers, lint, a short fuzz
+	tests/check.sh
+
+check-quick: ## unit, property and integration tests: seconds, no root, no network
+	tests/check.sh quick
+
+check-e2e: deps ## the tests on real guests
+	tests/check.sh e2e
+
+lint: ## form, architecture, analysers
+	tests/check.sh lint
+
+fuzz: ## fuzz for FUZZ_SECONDS each (default 10)
+	tests/check.sh fuzz
+
+bench: deps ## measure; writes build/bench.json
+	@$(MAKE) -s -j2 all $(BENCHES) $(BUILD)/guest/initrd.gz
+	@for bench in $(BENCHES); do AEROSTAT_BUILD=$(BUILD) $$bench || exit 1; done | \
+	    tee $(BUILD)/bench.json
+
+# --- installation ---------------------------------------------------------------------------------
+
+MAN_PAGES := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
+
+.PHONY: man install
+man: $(MAN_PAGES) ## build the man pages
+$(BUILD)/man/%: docs/man/%.scd
+	@mkdir -p $(@D)
+	scdoc < $< > $@
+
+install: all man ## install into DESTDIR
+	$(INSTALL) -Dm755 -t $(DESTDIR)$(SBINDIR) $(BUILD)/aerostat-agent $(BUILD)/aerostat-controller
+	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl
+	$(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
+	for page in $(notdir $(MAN_PAGES)); do \
+	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done
+
+.PHONY: clean help
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@echo "Variables: CC, CFLAGS, SAN=address,undefined, BUILD, DESTDIR, PREFIX, FUZZ_SECONDS"

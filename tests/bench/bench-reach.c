@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How long a guest of 1 GiB takes to 300 MiB and back: aerostatctl's set-target through the
+// controller against a bare QMP `balloon` to the same sizes in the same guest, in turn.
+#include "tests/support/deadline.h"
+#include "tests/support/vm-lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GUEST_BYTES (1024 * MIB)
+#define SMALL_BYTES (300 * MIB)
+#define ROUNDS 9
+#define POLL_US 1000
+#define MOVE_TIMEOUT_US (60 * SECOND_US)
+
+typedef struct Bench {
+    VmLab *lab;
+    Vm *vm;
+    char *ctl;
+    char *socket;
+} Bench;
+
+static void must(bool done, const GError *error)
+{
+    if (!done) {
+        fprintf(stderr, "bench-reach: %s\n", error ? error->message : "failed");
+        exit(EXIT_FAILURE);
+    }
+}
+
+// A bare `balloon` command, and query-balloon often enough to see the end to the millisecond: asked
+// without a pause QEMU would be kept from moving the balloon.
+static double bare_ms(Bench *bench, int64_t bytes)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t start_us = g_get_monotonic_time();
+    must(vm_set_target(bench->vm, bytes, &error), error);
+    int64_t actual_bytes;
+    do {
+        g_usleep(POLL_US);
+        actual_bytes = vm_actual_bytes(bench->vm, &error);
+        must(actual_bytes >= 0, error);
+    } while (actual_bytes != bytes);
+    return (double)(g_get_monotonic_time() - start_us) / 1000;
+}
+
+static void set_mode(Bench *bench, const char *mode)
+{
+    g_autoptr(GError) error = NULL;
+    const char *arguments[] = {bench->ctl, "--socket", bench->socket, "mode", mode, NULL};
+    must(process_run(arguments, MOVE_TIMEOUT_US, NULL, NULL, &error) == 0, error);
+}
+
+// The whole of `aerostatctl target alpha SIZE --wait`, process start included.
+static double steered_ms(Bench *bench, int64_t bytes)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, bytes);
+    const char *arguments[] = {bench->ctl, "--socket", bench->socket, "target",
+                               "alpha",    size,       "--wait",      NULL};
+    int64_t start_us = g_get_monotonic_time();
+    int status = process_run(arguments, MOVE_TIMEOUT_US, NULL, NULL, &error);
+    must(status == 0, error);
+    return (double)(g_get_monotonic_time() - start_us) / 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+// Sorts the values: the median then stands in the middle.
+static double median(double *values)
+{
+    qsort(values, ROUNDS, sizeof(*values), compare);
+    return values[ROUNDS / 2];
+}
+
+static void measure(Bench *bench, const char *name, int64_t from_bytes, int64_t to_bytes,
+                    const char *separator)
+{
+    double bare[ROUNDS];
+    double steered[ROUNDS];
+    double ratio[ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        steered_ms(bench, from_bytes);
+        steered[round] = steered_ms(bench, to_bytes);
+        steered_ms(bench, from_bytes);
+        // Both end where the controller's own target is, and it keeps its hands off meanwhile.
+        set_mode(bench, "observe");
+        bare[round] = bare_ms(bench, to_bytes);
+        bare_ms(bench, from_bytes);
+        set_mode(bench, "balance");
+        ratio[round] = steered[round] / bare[round];
+    }
+    printf("\"%s\": {\"bare-ms\": %.1f, \"steered-ms\": %.1f, ", name, median(bare),
+           median(steered));
+    printf("\"ratio\": %.3f, ", median(ratio));
+    printf("\"ratio-min\": %.3f, \"ratio-max\": %.3f}%s", ratio[0], ratio[ROUNDS - 1], separator);
+}
+
+int main(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VmLab) lab = vm_lab_new(&error);
+    must(lab != NULL, error);
+    VmOptions options = {.name = "alpha", .memory_bytes = GUEST_BYTES};
+    Bench bench = {.lab = lab, .vm = vm_lab_add(lab, &options, &error)};
+    must(bench.vm && vm_lab_wait_ready(lab, &error), error);
+    g_autofree char *config = vm_lab_write_configuration(lab, GUEST_BYTES, NULL, &error);
+    must(config && vm_lab_start_controller(lab, config, NULL, &error), error);
+    g_autofree char *ctl = vm_lab_program_path(lab, "aerostatctl");
+    g_autofree char *socket = vm_lab_path(lab, "controller.sock");
+    bench.ctl = ctl;
+    bench.socket = socket;
+    // The first move waits for the guest's agent.
+    while (process_run((const char *[]){ctl, "--socket", socket, "target", "alpha", "1G", NULL},
+                       MOVE_TIMEOUT_US, NULL, NULL, &error) != 0) {
+        g_usleep(100 * MS_US);
+    }
+    printf("{\"reach\": {\"accelerator\": \"%s\", ", vm_lab_accelerator(lab));
+    measure(&bench, "shrink", GUEST_BYTES, SMALL_BYTES, ", ");
+    measure(&bench, "grow", SMALL_BYTES, GUEST_BYTES, "}}\n");
+    return EXIT_SUCCESS;
+}

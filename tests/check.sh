@@ -1,0 +1,97 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every check there is, stage by stage; a stage that fails does not keep the others from running.
+#
+# usage: check.sh [STAGE...]     stages: lint quick san e2e san-e2e fuzz (default: all)
+#
+# The last line says how much passed, failed and was skipped over everything that ran.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+jobs=$(nproc)
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+san=address,undefined
+san_build=build/san-address-undefined
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+
+# Runs a command as one check of its own.
+check() {
+    what=$1
+    shift
+    start=$(date +%s)
+    if output=$("$@" 2>&1); then
+        echo "1 0 0" >>"$results"
+        printf '%-44s %3d passed, %d s\n' "$what" 1 $(($(date +%s) - start))
+    else
+        echo "0 1 0" >>"$results"
+        printf '%-44s   0 passed, 1 failed\n%s\n' "$what" "$output"
+    fi
+}
+
+# Builds the programs and test programs of the given kinds, and runs them.
+run() {
+    label=$1
+    build=$2
+    shift 2
+    for kind in "$@"; do
+        programs=$(make -s "list-$kind" BUILD="$build")
+        # shellcheck disable=SC2086 # the list is split on purpose
+        if make -s -j"$jobs" BUILD="$build" ${san_flag:-} all $programs; then
+            # shellcheck disable=SC2086
+            AEROSTAT_BUILD=$build tests/run-tests.sh "$results" "$label$kind" $programs
+        else
+            echo "0 1 0" >>"$results"
+            echo "$label$kind: the build failed"
+        fi
+    done
+}
+
+stage_lint() {
+    check "build with gcc, warnings are errors" \
+        make -j"$jobs" CC=gcc WERROR=1 BUILD=build/gcc all tests
+    check "build with clang, warnings are errors" \
+        make -j"$jobs" CC=clang WERROR=1 BUILD=build/clang all tests
+    for part in format architecture cppcheck clang-tidy shell man; do
+        check "lint: $part" tests/lint.sh "$part"
+    done
+}
+
+stage_quick() {
+    run "" build unit property integration
+}
+
+stage_san() {
+    san_flag="SAN=$san"
+    run "sanitizers: " "$san_build" unit property integration
+    san_flag=
+}
+
+stage_e2e() {
+    run "" build e2e
+}
+
+stage_san_e2e() {
+    san_flag="SAN=$san"
+    run "sanitizers: " "$san_build" e2e
+    san_flag=
+}
+
+stage_fuzz() {
+    make -s -j"$jobs" fuzz-build || echo "0 1 0" >>"$results"
+    for program in $(make -s list-fuzz); do
+        check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-10} s" tests/fuzz/run.sh "$program"
+    done
+}
+
+[ $# -gt 0 ] || set -- lint quick san e2e san-e2e fuzz
+for stage in "$@"; do
+    echo "--- $stage"
+    "stage_$(echo "$stage" | tr - _)"
+done
+
+awk '{ passed += $1; failed += $2; skipped += $3 }
+     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+           exit failed + skipped > 0 || passed == 0 }' "$results"

@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Static checks: form, architecture, analysers.
+#
+# usage: lint.sh [format|architecture|cppcheck|clang-tidy|shell|man]...   (default: all)
+set -eu
+
+cd "$(dirname "$0")/.."
+
+c_files() {
+    find agent host-controller protocol tests -name '*.[ch]' | sort
+}
+
+compile_flags() {
+    pkg-config --cflags glib-2.0 jansson | tr ' ' '\n'
+}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# clang-format decides the form; files stay short enough to be read.
+lint_format() {
+    c_files | xargs clang-format --dry-run --Werror
+    c_files | xargs wc -l | awk '$2 != "total" && $1 > 520 { print $2 ": " $1 " lines"; bad = 1 }
+                                 END { exit bad }' || fail "files above 500 lines"
+    if grep -rnE '[[:space:]]+$' --include='*.[ch]' --include='*.sh' --include='*.md' --include='*.json' \
+        agent host-controller protocol tests docs packaging README.md; then
+        fail "trailing blanks"
+    fi
+}
+
+# Includes of files below $1 that match none of the given prefixes.
+check_includes() {
+    from=$1
+    shift
+    allowed=$(printf '|%s' "$@")
+    bad=$(grep -rnE '^#include "' "$from" --include='*.[ch]' |
+        grep -vE "#include \"(${allowed#|})" || true)
+    [ -z "$bad" ] || fail "an arrow that must not be:
+$bad"
+}
+
+# agent -> protocol <- host-controller -> policy; policy sees nothing and calls nothing.
+lint_architecture() {
+    check_includes protocol protocol/
+    check_includes agent agent/ protocol/
+    check_includes host-controller host-controller/ protocol/
+    check_includes host-controller/policy host-controller/policy/
+    # config.h for the built-in locations alone.
+    check_includes host-controller/ctl host-controller/ctl/ host-controller/config.h protocol/
+    if grep -rnE '#include <(unistd|fcntl|poll|sys/|glib-unix|time)' protocol --include='*.[ch]' |
+        grep -v '^protocol/transport/'; then
+        fail "protocol/ does no I/O outside protocol/transport/"
+    fi
+    if grep -rhE '#include <' host-controller/policy | grep -vE '<std(bool|def|int)\.h>'; then
+        fail "policy/ includes more than plain C"
+    fi
+    make -s build/libcontroller.a
+    # What the compiler itself may call (copying and clearing of structs) is no impurity.
+    outside=$(nm -u build/obj/host-controller/policy/*.o | awk '/ U / { print $2 }' |
+        grep -vE '^(policy_|memcpy$|memset$|memmove$|_GLOBAL_OFFSET_TABLE_$)' || true)
+    [ -z "$outside" ] || fail "policy/ calls: $outside"
+}
+
+lint_cppcheck() {
+    cppcheck --quiet --std=c11 --library=gtk --error-exitcode=1 --inline-suppr -j "$(nproc)" -I . \
+        --enable=warning,performance,portability -D__GNUC__ -DAEROSTAT_VERSION='"0"' \
+        --suppress=missingInclude --suppress=unknownMacro \
+        agent host-controller protocol tests
+}
+
+lint_clang_tidy() {
+    # shellcheck disable=SC2046 # one flag a word
+    find agent host-controller protocol -name '*.c' | sort |
+        xargs -P "$(nproc)" -n 4 sh -c 'clang-tidy --quiet "$@" -- -std=gnu11 -D_GNU_SOURCE \
+            -DAEROSTAT_VERSION="\"0\"" -I. '"$(compile_flags | tr '\n' ' ')"' 2>/dev/null' sh
+}
+
+lint_shell() {
+    find . -path ./build -prune -o -name '*.sh' -exec shellcheck {} +
+    shellcheck .ci/run
+}
+
+lint_man() {
+    for page in docs/man/*.scd; do
+        scdoc <"$page" >/dev/null || fail "$page"
+    done
+}
+
+[ $# -gt 0 ] || set -- format architecture cppcheck clang-tidy shell man
+for part in "$@"; do
+    "lint_$(echo "$part" | tr - _)"
+done
