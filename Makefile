@@ -39,7 +39,7 @@ cmocka_libs = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # --- what is built from what ----------------------------------------------------------------------
 
-PROGRAMS := aerostat-agent aerostat-controller aerostatctl
+PROGRAMS := aerostat-agent aerostat-controller aerostatctl aerostat-sim
 
 sources = $(filter-out %/main.c,$(wildcard $(addsuffix /*.c,$(1))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -49,9 +49,10 @@ AGENT_OBJECTS := $(call objects,$(call sources,agent))
 POLICY_OBJECTS := $(call objects,$(call sources,host-controller/policy))
 CONTROLLER_OBJECTS := $(call objects,$(call sources,host-controller)) $(POLICY_OBJECTS)
 CTL_OBJECTS := $(call objects,$(call sources,host-controller/ctl))
+SIM_OBJECTS := $(call objects,$(call sources,host-controller/sim))
 SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support))
 
-LIBRARIES := $(addprefix $(BUILD)/lib,$(addsuffix .a,protocol agent controller ctl support))
+LIBRARIES := $(addprefix $(BUILD)/lib,$(addsuffix .a,protocol agent controller ctl sim support))
 
 .PHONY: all
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the programs
@@ -60,6 +61,7 @@ $(BUILD)/libprotocol.a: $(PROTOCOL_OBJECTS)
 $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 $(BUILD)/libcontroller.a: $(CONTROLLER_OBJECTS)
 $(BUILD)/libctl.a: $(CTL_OBJECTS)
+$(BUILD)/libsim.a: $(SIM_OBJECTS)
 $(BUILD)/libsupport.a: $(SUPPORT_OBJECTS)
 
 $(LIBRARIES):
@@ -71,6 +73,8 @@ $(BUILD)/aerostat-controller: $(BUILD)/obj/host-controller/main.o $(BUILD)/libco
                               $(BUILD)/libprotocol.a
 $(BUILD)/aerostatctl: $(BUILD)/obj/host-controller/ctl/main.o $(BUILD)/libctl.a \
                       $(BUILD)/libprotocol.a
+$(BUILD)/aerostat-sim: $(BUILD)/obj/host-controller/sim/main.o $(BUILD)/libsim.a \
+                       $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 
 $(addprefix $(BUILD)/,$(PROGRAMS)):
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(procps_libs) $(pkg_libs)
@@ -89,7 +93,7 @@ test_programs = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test-*.c))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
 $(TESTS) $(BENCHES) $(BUILD)/aerostat-demo: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
-                                 $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
+                                 $(BUILD)/libsim.a $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(cmocka_libs) $(pkg_libs)
@@ -161,7 +165,7 @@ $(BUILD)/man/%: docs/man/%.scd
 
 install: all man ## install into DESTDIR
 	$(INSTALL) -Dm755 -t $(DESTDIR)$(SBINDIR) $(BUILD)/aerostat-agent $(BUILD)/aerostat-controller
-	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl
+	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl $(BUILD)/aerostat-sim
 	$(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
 	for page in $(notdir $(MAN_PAGES)); do \

@@ -30,6 +30,6 @@ bool json_member_string(const json_t *object, const char *name, const char **val
 bool json_member_object(const json_t *object, const char *name, json_t **value, GError **error);
 
 // Copies text that came from a peer for a person to read: at most LIMIT_TEXT_BYTES bytes of valid
-// UTF-8, what does not print (control characters, changes of direction) replaced by a blank, so that
-// no guest can forge a log line or steer a terminal.
+// UTF-8, what does not print (control characters, changes of direction) replaced by a blank, so
+// that no guest can forge a log line or steer a terminal.
 char *json_text_for_people(const char *text);

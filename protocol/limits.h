@@ -39,5 +39,6 @@
 #define LIMIT_NAME_BYTES 128
 #define LIMIT_TEXT_BYTES 256
 
-// No number in a report may exceed this, just below 4 EiB: it leaves every sum of two within int64_t.
+// No number in a report may exceed this, just below 4 EiB: it leaves every sum of two within
+// int64_t.
 #define LIMIT_REPORT_VALUE ((INT64_C(1) << 62) - 1)

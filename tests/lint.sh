@@ -49,6 +49,9 @@ lint_architecture() {
     check_includes agent agent/ protocol/
     check_includes host-controller host-controller/ protocol/
     check_includes host-controller/policy host-controller/policy/
+    # The simulator drives the policy and the balloon's state machine, both pure, and nothing else.
+    check_includes host-controller/sim host-controller/sim/ host-controller/policy/ \
+        host-controller/balloon.h host-controller/backoff.h protocol/
     # config.h for the built-in locations alone.
     check_includes host-controller/ctl host-controller/ctl/ host-controller/config.h protocol/
     if grep -rnE '#include <(unistd|fcntl|poll|sys/|glib-unix|time)' protocol --include='*.[ch]' |
