@@ -23,6 +23,7 @@ static void bring_into_range(PolicyGuest *guest)
     demand->headroom_bytes = policy_clamp(demand->headroom_bytes, 0, POLICY_MAX_BYTES);
     demand->comfort_bytes = policy_clamp(demand->comfort_bytes, 0, POLICY_MAX_BYTES);
     demand->cache_share_bytes = policy_clamp(demand->cache_share_bytes, 0, POLICY_MAX_BYTES);
+    demand->surplus_bytes = policy_clamp(demand->surplus_bytes, 0, POLICY_MAX_BYTES);
 }
 
 void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count)
