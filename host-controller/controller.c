@@ -16,12 +16,17 @@
 // this: a plan that knows only half the guests would squeeze that half for the other.
 #define START_GRACE_US AGENT_LINK_FRESH_US
 
+// And what it finds then it takes as it is until somebody is short of memory, but no longer than
+// this: what the former controller knew of guests' bursts would be forgotten by now.
+#define ADOPT_US INT64_C(30000000)
+
 struct Controller {
     Config *config;
     char *config_path;
     ControllerMode mode;
     int64_t started_us;
-    bool starting;
+    bool starting; // not every guest has been heard of
+    bool adopting; // nothing has had to be moved yet
     ControllerEventFunc *event_func;
     void *event_context;
 
@@ -103,6 +108,7 @@ static void make_plan(void *context)
     PolicyHost host = {
         .budget_bytes = controller_budget_bytes(controller),
         .reclaim = controller->mode == CONTROLLER_MODE_RECLAIM,
+        .adopting = controller->adopting && now_us - controller->started_us < ADOPT_US,
     };
     PolicyGuest *guests = (PolicyGuest *)controller->observations->data;
     policy_plan(&host, guests, controller->observations->len);
@@ -113,7 +119,9 @@ static void make_plan(void *context)
     }
     bool act = controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting;
     for (guint i = 0; i < controller->observed->len; i++) {
-        guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
+        bool sent =
+            guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
+        controller->adopting &= !sent;
     }
     controller->planned_us = now_us;
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
@@ -170,6 +178,7 @@ static void apply_config(Controller *controller)
     g_ptr_array_unref(former);
     g_hash_table_unref(former_by_name);
     controller->mode = controller->config->mode;
+    controller->adopting = false;
     timer_arm_by(controller->plan_timer, 0);
 }
 
@@ -208,6 +217,7 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->plan_timer = timer_new(make_plan, controller);
     controller->host = host;
     apply_config(controller);
+    controller->adopting = true;
     return controller;
 }
 
@@ -244,6 +254,7 @@ void controller_set_mode(Controller *controller, ControllerMode mode)
         g_message("mode %s", controller_mode_name(mode));
     }
     controller->mode = mode;
+    controller->adopting = false;
     timer_arm_by(controller->plan_timer, 0);
 }
 

@@ -410,6 +410,9 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
                     size_format(*bytes, asked));
         return false;
     }
+    if (*bytes < guest->balloon.target_bytes && !guest_is_fresh(guest, g_get_monotonic_time())) {
+        return refuse(error, guest, "does not report, so that it is not shrunk");
+    }
     guest->pinned = true;
     guest->pinned_bytes = *bytes;
     return true;
@@ -444,7 +447,7 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
     }
 }
 
-void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
+bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
 {
     guest->planned = true;
     guest->plan = *plan;
@@ -452,7 +455,7 @@ void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     bool wanted = plan->plan_bytes != from_bytes || guest->target_in_doubt;
     if (!act || !plan->movable || !wanted || !send_target(guest, plan->plan_bytes, now_us) ||
         plan->plan_bytes == from_bytes) {
-        return;
+        return false;
     }
     char from[SIZE_TEXT_SIZE];
     char target[SIZE_TEXT_SIZE];
@@ -461,6 +464,7 @@ void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     emit(guest, "GUEST_TARGET_CHANGED",
          json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
                    (json_int_t)from_bytes, "bound-by", guest_bound_name(plan->bound)));
+    return true;
 }
 
 GuestState guest_state(const Guest *guest, int64_t now_us)

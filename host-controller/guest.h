@@ -107,4 +107,5 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error);
 // Fills in what is known for a plan.
 void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us);
 // Takes note of a plan, and with `act` sends the target if it differs from the one in force.
-void guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);
+// Returns whether a new target was sent.
+bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);

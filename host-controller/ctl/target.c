@@ -198,16 +198,19 @@ static bool walk_heed(Walk *walk, const json_t *event)
     return true;
 }
 
-// Heeds the events that came before the latest answer.
-static void walk_catch_up(Walk *walk)
+// Heeds the events that have come by now. True when one was about this guest: it may be newer than
+// the last look.
+static bool walk_catch_up(Walk *walk)
 {
+    bool heeded = false;
     for (int i = 0; i < LIMIT_PENDING_EVENTS; i++) {
         g_autoptr(json_t) event = qmp_session_next_event(walk->session, 0, NULL);
         if (!event) {
-            return;
+            break;
         }
-        walk_heed(walk, event);
+        heeded = walk_heed(walk, event) || heeded;
     }
+    return heeded;
 }
 
 // Waits for an event about this guest, at most `timeout_us`. False when it is all over.
@@ -234,7 +237,7 @@ static CtlExit walk_run(Walk *walk)
     int64_t interval_us = walk->context->show_progress ? DRAW_INTERVAL_US : LOOK_INTERVAL_US;
     CtlExit exit;
     while (walk_look(walk, &exit)) {
-        walk_catch_up(walk);
+        bool heeded = walk_catch_up(walk);
         int64_t left_us = walk->started_us + walk->context->timeout_us - g_get_monotonic_time();
         if (walk_is_there(walk)) {
             walk_erase(walk);
@@ -250,7 +253,7 @@ static CtlExit walk_run(Walk *walk)
         }
         walk->seen_on_its_way = walk->seen_on_its_way || !word_is(walk->guest, "state", "stalled");
         walk_draw(walk);
-        if (!walk_await_event(walk, MIN(left_us, interval_us), &exit)) {
+        if (!heeded && !walk_await_event(walk, MIN(left_us, interval_us), &exit)) {
             return exit;
         }
     }

@@ -19,9 +19,8 @@
 #define MAX_REACTION_US INT64_C(2000000)
 // However fast it grew, no guest keeps more than this part of its size for it.
 #define BURST_MAX_DIVISOR 4
-// The largest burst seen is forgotten by half in this time, and so is what a guest had beyond its
-// demand when it was first met: who knows it only now does not know why, and leaves it where it is.
-#define HALF_LIFE_US INT64_C(10000000)
+// The largest burst seen is forgotten by half in this time.
+#define BURST_HALF_LIFE_US INT64_C(10000000)
 // Per-processor counters and the balloon's own batches move the numbers by this much: no growth.
 #define NOISE_BYTES (4 * POLICY_MIB)
 
@@ -65,13 +64,13 @@ static int64_t per_second(int64_t amount, int64_t elapsed_us)
     return amount / (elapsed_us / 1000) * 1000;
 }
 
-// What is left of a memory after `elapsed_us`: halved once a half-life, linearly in between.
+// The remembered burst after `elapsed_us`: halved once a half-life, linearly in between.
 static int64_t decayed(int64_t bytes, int64_t elapsed_us)
 {
-    for (; elapsed_us >= HALF_LIFE_US; elapsed_us -= HALF_LIFE_US) {
+    for (; elapsed_us >= BURST_HALF_LIFE_US; elapsed_us -= BURST_HALF_LIFE_US) {
         bytes /= 2;
     }
-    return bytes - bytes / 2 * (elapsed_us / 1000) / (HALF_LIFE_US / 1000);
+    return bytes - bytes / 2 * (elapsed_us / 1000) / (BURST_HALF_LIFE_US / 1000);
 }
 
 // A burst is what a guest takes at the speed of its growth between two reports until it can have
@@ -98,8 +97,10 @@ static void learn_cache(PolicyHistory *history, const PolicySample *sample, int6
     int64_t cache_bytes = sample->available_bytes - sample->free_bytes;
     int64_t share_bytes = history->cache_share_bytes;
     int64_t refault_bytes = sample->refault_bytes - history->last.refault_bytes;
+    // No guest reads back more than it has and means something by it.
+    refault_bytes = policy_min(refault_bytes, size_bytes);
     if (per_second(refault_bytes, elapsed_us) > cache_bytes >> REFAULT_TOLERANCE_SHIFT) {
-        int64_t missed_bytes = policy_min(refault_bytes, size_bytes) * REFAULT_FACTOR;
+        int64_t missed_bytes = refault_bytes * REFAULT_FACTOR;
         share_bytes = policy_max(share_bytes, cache_bytes) + missed_bytes;
         history->cache_shift = CACHE_SLOWEST_SHIFT;
         history->cache_calm_us = 0;
@@ -116,12 +117,10 @@ static void learn_cache(PolicyHistory *history, const PolicySample *sample, int6
     history->cache_share_bytes = policy_clamp(share_bytes, 0, size_bytes);
 }
 
-static void start(PolicyHistory *history, const PolicySample *sample, int64_t size_bytes)
+static void start(PolicyHistory *history, const PolicySample *sample)
 {
     *history = (PolicyHistory){
         .started = true,
-        .surplus_bytes = policy_max(
-            sample->free_bytes - HEADROOM_FLOOR_BYTES - size_bytes / HEADROOM_SIZE_DIVISOR, 0),
         .cache_share_bytes = sample->available_bytes - sample->free_bytes,
         .cache_shift = CACHE_SLOWEST_SHIFT,
     };
@@ -139,14 +138,13 @@ static void learn(PolicyHistory *history, const PolicySample *sample, int64_t si
 {
     int64_t committed_bytes = sample->held_bytes - sample->available_bytes;
     if (!continues(history, sample)) {
-        start(history, sample, size_bytes);
+        start(history, sample);
     } else {
         int64_t elapsed_us = sample->at_us - history->last.at_us;
         if (elapsed_us < MIN_INTERVAL_US) {
             return;
         }
         learn_burst(history, committed_bytes, elapsed_us);
-        history->surplus_bytes = decayed(history->surplus_bytes, elapsed_us);
         learn_pressure(history, sample, elapsed_us);
         learn_cache(history, sample, size_bytes, elapsed_us);
     }
@@ -169,7 +167,6 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
                           (under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0),
         .comfort_bytes = size_bytes / HEADROOM_SIZE_DIVISOR,
         .cache_share_bytes = history->cache_share_bytes,
-        .surplus_bytes = history->surplus_bytes,
         .under_pressure = under_pressure,
     };
 }

@@ -145,8 +145,8 @@ static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t cou
 {
     int64_t wanted = wanted_back(host, guests, count, urgent_growth);
     int ease = find_ease(guests, count, wanted);
-    bool asked =
-        wanted > 0 || host->reclaim || wanted_back(host, guests, count, considerable_growth) > 0;
+    bool useful = host->reclaim || wanted_back(host, guests, count, considerable_growth) > 0;
+    bool asked = wanted > 0 || (useful && !host->adopting);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
         if (guest->pinned ? spare(guest, 0) > 0
@@ -206,7 +206,9 @@ void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count)
     plan_shrinks(host, guests, count);
     pool = policy_max(pool, 0);
     hand_out(guests, count, &pool, urgent_growth);
-    hand_out(guests, count, &pool, further_growth);
+    if (!host->adopting) {
+        hand_out(guests, count, &pool, further_growth);
+    }
     for (size_t i = 0; i < count; i++) {
         name_bound(&guests[i]);
     }

@@ -23,7 +23,6 @@ static void bring_into_range(PolicyGuest *guest)
     demand->headroom_bytes = policy_clamp(demand->headroom_bytes, 0, POLICY_MAX_BYTES);
     demand->comfort_bytes = policy_clamp(demand->comfort_bytes, 0, POLICY_MAX_BYTES);
     demand->cache_share_bytes = policy_clamp(demand->cache_share_bytes, 0, POLICY_MAX_BYTES);
-    demand->surplus_bytes = policy_clamp(demand->surplus_bytes, 0, POLICY_MAX_BYTES);
 }
 
 void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count)
@@ -31,6 +30,7 @@ void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count)
     PolicyHost bounded = {
         .budget_bytes = policy_clamp(host->budget_bytes, 0, INT64_MAX),
         .reclaim = host->reclaim,
+        .adopting = host->adopting,
     };
     for (size_t i = 0; i < count; i++) {
         bring_into_range(&guests[i]);

@@ -43,7 +43,6 @@ typedef struct PolicyHistory {
     PolicySample last;
     int64_t committed_bytes;
     int64_t burst_bytes;       // the most it took lately before it could have more, decaying
-    int64_t surplus_bytes;     // what it had beyond its demand when first met, decaying
     int64_t pressure_until_us; // the guest counts as under pressure until then
     int64_t cache_share_bytes; // page cache it is taken to need
     int cache_shift;           // of which 1/2^shift is let go a second
@@ -56,7 +55,6 @@ typedef struct PolicyDemand {
     int64_t headroom_bytes;    // what it could take before we can react
     int64_t comfort_bytes;     // more headroom, as long as there is enough for all
     int64_t cache_share_bytes; // page cache it would miss
-    int64_t surplus_bytes;     // no need, but what it had beyond it when first met, decaying
     bool under_pressure;       // its tasks stall for lack of memory
 } PolicyDemand;
 
@@ -108,6 +106,7 @@ typedef struct PolicyGuest {
 typedef struct PolicyHost {
     int64_t budget_bytes; // for all guests together
     bool reclaim;         // guests keep only their demand, even when there is plenty
+    bool adopting;        // guests stay as they are as long as nobody is short
 } PolicyHost;
 
 // Works out fair_share_bytes, plan_bytes and bound of `count` guests, whose order does not matter.

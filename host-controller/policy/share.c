@@ -37,13 +37,6 @@ static int64_t up_to_cache(const PolicyGuest *guest)
     return guest->pinned ? up_to_firm(guest) : in_range(guest, policy_demand_bytes(&guest->demand));
 }
 
-static int64_t up_to_surplus(const PolicyGuest *guest)
-{
-    return guest->pinned
-               ? up_to_firm(guest)
-               : in_range(guest, policy_demand_bytes(&guest->demand) + guest->demand.surplus_bytes);
-}
-
 static int64_t need_firm(const PolicyGuest *guest)
 {
     return shares(guest) ? up_to_firm(guest) - guest->min_bytes : 0;
@@ -59,27 +52,23 @@ static int64_t need_cache(const PolicyGuest *guest)
     return shares(guest) ? up_to_cache(guest) - up_to_comfort(guest) : 0;
 }
 
-static int64_t need_surplus(const PolicyGuest *guest)
-{
-    return shares(guest) ? up_to_surplus(guest) - up_to_cache(guest) : 0;
-}
-
 static int64_t need_rest(const PolicyGuest *guest)
 {
-    return shares(guest) && !guest->pinned ? guest->max_bytes - up_to_surplus(guest) : 0;
+    return shares(guest) && !guest->pinned ? guest->max_bytes - up_to_cache(guest) : 0;
 }
 
-// The tiers in the order in which they are served; the last two only as long as idle memory is not
-// to be reclaimed.
-#define TIERS_BEYOND_DEMAND 2
+// The tiers in the order in which they are served; the last only as long as idle memory is not to
+// be reclaimed.
+#define TIERS_BEYOND_DEMAND 1
 typedef struct Tier {
     int64_t (*need)(const PolicyGuest *guest);
     PolicyBound bound; // what a guest is bound by that gets all of this tier and nothing after it
 } Tier;
 
 static const Tier tiers[] = {
-    {need_firm, POLICY_BOUND_DEMAND},     {need_comfort, POLICY_BOUND_DEMAND},
-    {need_cache, POLICY_BOUND_DEMAND},    {need_surplus, POLICY_BOUND_FAIR_SHARE},
+    {need_firm, POLICY_BOUND_DEMAND},
+    {need_comfort, POLICY_BOUND_DEMAND},
+    {need_cache, POLICY_BOUND_DEMAND},
     {need_rest, POLICY_BOUND_FAIR_SHARE},
 };
 

@@ -296,7 +296,7 @@ static void test_a_killed_controller_moves_nothing_and_neither_does_the_next(voi
     RigGuest *b = rig_add(rig, "b", 300 * MIB, NULL);
     FakeGuest *model = fake_agent_guest(b->agent);
     model->used_bytes = model->goal_bytes = 200 * MIB;
-    rig_run(rig, 1300 * MIB);
+    rig_run(rig, 1200 * MIB);
     wait_for(fake_qemu_actual_bytes(b->qemu) > 400 * MIB, PATIENCE_US);
     rig_wait_until_calm(rig, CALM_US);
     assert_a_restart_moves_nothing(rig, a, b);

@@ -46,15 +46,13 @@ static json_t *query_guest(void *context, const QmpCommand *command, json_t *arg
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "no such thing");
         return NULL;
     }
-    json_t *guest = get_guest(fake);
     int64_t way_bytes = fake->target_bytes - fake->actual_bytes;
     fake->actual_bytes += CLAMP(way_bytes, -fake->step_bytes, fake->step_bytes);
     if (way_bytes != 0 && fake->actual_bytes == fake->target_bytes && fake->says_reached) {
         send_event(fake, "GUEST_TARGET_REACHED", fake->target_bytes);
     }
-    // Wakes whoever waits for the next step.
-    send_event(fake, "GUEST_TARGET_CHANGED", fake->target_bytes);
-    return guest;
+    fake->looked_at = true;
+    return get_guest(fake);
 }
 
 static json_t *query_guests(void *context, const QmpCommand *command, json_t *arguments,
@@ -140,6 +138,11 @@ static void serve(int fd, void *context)
         g_autofree char *reply = json_message_format(result.reply);
         socket_thread_send(fd, reply);
         qmp_result_clear(&result);
+        if (fake->looked_at) {
+            // Wakes whoever waits for the next step.
+            send_event(fake, "GUEST_TARGET_CHANGED", fake->target_bytes);
+            fake->looked_at = false;
+        }
     }
 }
 
@@ -151,7 +154,7 @@ int ctl_fixture_set_up(void **state)
     scratch_init(&fixture->scratch);
     fixture->path = scratch_path(&fixture->scratch, "controller.sock");
     fixture->fake = (FakeController){
-        .actual_bytes = 1024 * MIB, .target_bytes = 1024 * MIB, .step_bytes = 400 * MIB};
+        .actual_bytes = 1024 * MIB, .target_bytes = 1024 * MIB, .step_bytes = 200 * MIB};
     fixture->server = socket_thread_start(fixture->path, serve, &fixture->fake);
     fixture->context = (CtlContext){
         .socket_path = fixture->path,

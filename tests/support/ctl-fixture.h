@@ -13,7 +13,7 @@
 // How the fake controller behaves, and how its guest stands. To be read only when nobody asks it.
 typedef struct FakeController {
     // How it behaves; set before it is asked.
-    int64_t step_bytes;       // the guest moves this far between two looks
+    int64_t step_bytes;       // the guest moves this far before each look
     bool says_reached;        // by event
     const char *event_at_set; // sent when a target is set; NULL: none
     bool leaves_at_set;       // closes the connection then
@@ -23,6 +23,7 @@ typedef struct FakeController {
     int64_t actual_bytes;
     int64_t target_bytes;
     bool pinned;
+    bool looked_at; // since the last answer
     int looks_since_auto;
     int fd;
     bool gone;

@@ -12,7 +12,7 @@
 static void test_a_target_is_set_without_waiting(void **state)
 {
     ctl_fixture_assert_runs(*state, ctl_target, "web1", "300M", CTL_EXIT_OK,
-                            "web1 has 1024 MiB, its target is 300 MiB\n", "");
+                            "web1 has 824 MiB, its target is 300 MiB\n", "");
 }
 
 static void test_a_refused_target_is_told_in_the_controllers_words_made_harmless(void **state)
@@ -132,7 +132,7 @@ static void test_progress_is_drawn_over_itself_and_erased(void **state)
     fixture->context.show_progress = true;
     fixture->context.err_style.width = 60;
     ctl_fixture_assert_runs(fixture, ctl_target, "web1", "300M", CTL_EXIT_OK, NULL, NULL);
-    assert_true(g_str_has_prefix(fixture->err, "\rweb1 1024 MiB ---"));
+    assert_true(g_str_has_prefix(fixture->err, "\rweb1 824 MiB ---"));
     assert_non_null(strstr(fixture->err, "\rweb1 624 MiB ###"));
     assert_true(g_str_has_suffix(fixture->err, "\r\033[K"));
     assert_null(strchr(fixture->err, '\n'));
