@@ -19,10 +19,8 @@ typedef struct AgentLinkHandlers {
     void (*lost)(AgentLink *link, const char *why, void *context);
 } AgentLinkHandlers;
 
-// The agent is asked to say something at least this often. A guest not heard of for
-// AGENT_LINK_FRESH_US, two heartbeats missed, counts as stale.
+// The agent is asked to say something at least this often: a third of what keeps a guest fresh.
 #define AGENT_LINK_HEARTBEAT_US INT64_C(1000000)
-#define AGENT_LINK_FRESH_US INT64_C(3000000)
 
 // Starts connecting to the socket of the agent's port at `path`. `handlers` must outlive the link.
 // No handler is called before this returns.

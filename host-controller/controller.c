@@ -14,7 +14,7 @@
 
 // After its start the controller moves nothing until every guest has reported, but no longer than
 // this: a plan that knows only half the guests would squeeze that half for the other.
-#define START_GRACE_US AGENT_LINK_FRESH_US
+#define START_GRACE_US POLICY_FRESH_US
 
 // And what it finds then it takes as it is until somebody is short of memory, but no longer than
 // this: what the former controller knew of guests' bursts would be forgotten by now.

@@ -273,7 +273,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     guest->has_report = true;
     guest->report = *report;
     guest->report_us = now_us;
-    timer_arm(guest->stale_timer, now_us + AGENT_LINK_FRESH_US);
+    timer_arm(guest->stale_timer, now_us + POLICY_FRESH_US);
     if (!guest_is_known(guest)) {
         return;
     }
@@ -352,7 +352,7 @@ bool guest_is_known(const Guest *guest)
 
 bool guest_is_fresh(const Guest *guest, int64_t now_us)
 {
-    return guest->has_report && now_us - guest->report_us < AGENT_LINK_FRESH_US;
+    return guest->has_report && now_us - guest->report_us < POLICY_FRESH_US;
 }
 
 bool guest_is_awaited(const Guest *guest)
@@ -460,10 +460,10 @@ bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     char from[SIZE_TEXT_SIZE];
     char target[SIZE_TEXT_SIZE];
     g_debug("%s: target %s, was %s: %s", guest->config->name, size_format(plan->plan_bytes, target),
-            size_format(from_bytes, from), guest_bound_name(plan->bound));
+            size_format(from_bytes, from), policy_bound_name(plan->bound));
     emit(guest, "GUEST_TARGET_CHANGED",
          json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
-                   (json_int_t)from_bytes, "bound-by", guest_bound_name(plan->bound)));
+                   (json_int_t)from_bytes, "bound-by", policy_bound_name(plan->bound)));
     return true;
 }
 

@@ -76,9 +76,8 @@ struct Guest {
     PolicyGuest plan; // the last plan, with its reasons
 };
 
-// The words of GuestState and BoundBy in protocol/controller.json.
+// The word of GuestState in protocol/controller.json.
 const char *guest_state_name(GuestState state);
-const char *guest_bound_name(PolicyBound bound);
 
 // Starts connecting to the guest's QEMU and agent. Copies `config`. `handlers` must outlive the
 // guest; none is called before this returns.

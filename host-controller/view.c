@@ -10,23 +10,9 @@ static const char *const state_names[GUEST_STATE_COUNT] = {
     [GUEST_STATE_PAUSED] = "paused",         [GUEST_STATE_UNMANAGED] = "unmanaged",
 };
 
-static const char *const bound_names[POLICY_BOUND_COUNT] = {
-    [POLICY_BOUND_DEMAND] = "demand",       [POLICY_BOUND_FAIR_SHARE] = "fair-share",
-    [POLICY_BOUND_MINIMUM] = "minimum",     [POLICY_BOUND_MAXIMUM] = "maximum",
-    [POLICY_BOUND_PINNED] = "pinned",       [POLICY_BOUND_BUDGET] = "budget",
-    [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
-    [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
-    [POLICY_BOUND_STALLED] = "stalled",     [POLICY_BOUND_PLENTY] = "plenty",
-};
-
 const char *guest_state_name(GuestState state)
 {
     return state_names[state];
-}
-
-const char *guest_bound_name(PolicyBound bound)
-{
-    return bound_names[bound];
 }
 
 static void set_int(json_t *object, const char *name, int64_t value)
@@ -66,7 +52,7 @@ static json_t *view_reason(const Guest *guest)
         set_int(reason, "cache-share", plan->demand.cache_share_bytes);
         set_int(reason, "fair-share", plan->fair_share_bytes);
     }
-    set_string(reason, "bound-by", guest_bound_name(plan->bound));
+    set_string(reason, "bound-by", policy_bound_name(plan->bound));
     return reason;
 }
 

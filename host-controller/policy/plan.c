@@ -5,6 +5,20 @@
 
 #define MAX_WEIGHT 1000000
 
+static const char *const bound_names[POLICY_BOUND_COUNT] = {
+    [POLICY_BOUND_DEMAND] = "demand",       [POLICY_BOUND_FAIR_SHARE] = "fair-share",
+    [POLICY_BOUND_MINIMUM] = "minimum",     [POLICY_BOUND_MAXIMUM] = "maximum",
+    [POLICY_BOUND_PINNED] = "pinned",       [POLICY_BOUND_BUDGET] = "budget",
+    [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
+    [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
+    [POLICY_BOUND_STALLED] = "stalled",     [POLICY_BOUND_PLENTY] = "plenty",
+};
+
+const char *policy_bound_name(PolicyBound bound)
+{
+    return bound_names[bound];
+}
+
 // Whatever a guest or a person can send, the steps work with numbers that can be true.
 static void bring_into_range(PolicyGuest *guest)
 {

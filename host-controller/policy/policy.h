@@ -25,6 +25,9 @@
 // No size taken from a peer counts for more than this: 10,000 of them still fit an int64_t.
 #define POLICY_MAX_BYTES (INT64_C(1) << 48)
 
+// A guest whose last report is older is stale: two heartbeats of its agent were missed.
+#define POLICY_FRESH_US INT64_C(3000000)
+
 // --- demand -----------------------------------------------------------------------------------
 
 // One report of a guest, in the policy's terms: a single moment.
@@ -81,6 +84,9 @@ typedef enum PolicyBound {
     POLICY_BOUND_STALLED,   // it does not follow
     POLICY_BOUND_COUNT
 } PolicyBound;
+
+// The word of BoundBy in protocol/controller.json.
+const char *policy_bound_name(PolicyBound bound);
 
 typedef struct PolicyGuest {
     // What is known.

@@ -305,7 +305,7 @@ static void on_line(const char *line, size_t length, bool after_sentinel, void *
     QmpResult result;
     qmp_serve_line(commands, NULL, agent, line, length, &result);
     g_autofree char *reply = json_message_format(result.reply);
-    unsigned flags = result.succeeded ? result.command->flags : 0;
+    unsigned flags = result.command && result.succeeded ? result.command->flags : 0;
     if (flags & DELIMITED) {
         static const char sentinel[] = {LINE_SENTINEL};
         say(agent, sentinel, sizeof(sentinel));
