@@ -80,9 +80,8 @@ static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes,
     int64_t level = policy_water_level(guests, count, *pool_bytes, need);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
-        int64_t wanted = need(guest);
-        int64_t slice = policy_at_level(guest, wanted, level);
-        if (slice < wanted) {
+        int64_t slice = policy_at_level(guest, level);
+        if (slice < guest->need_bytes) {
             slice -= slice % SLICE_BYTES;
         }
         if (slice > 0) {

@@ -3,7 +3,8 @@
 // A plan: the numbers brought into range, then shared out, then paced.
 #include "host-controller/policy/policy.h"
 
-#define MAX_WEIGHT 1000000
+// Times POLICY_MAX_BYTES it still fits an int64_t.
+#define MAX_WEIGHT 10000
 
 static const char *const bound_names[POLICY_BOUND_COUNT] = {
     [POLICY_BOUND_DEMAND] = "demand",       [POLICY_BOUND_FAIR_SHARE] = "fair-share",

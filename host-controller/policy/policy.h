@@ -96,7 +96,7 @@ typedef struct PolicyGuest {
     int64_t ceiling_bytes; // the most it may hold now: at least max(actual, target)
     int64_t min_bytes;
     int64_t max_bytes;
-    int64_t weight; // at least 1
+    int64_t weight; // 1 to 10000
     bool movable;   // false: stays where it is, for the reason in `bound`
     bool fresh;     // its demand stems from a recent report
     bool pinned;    // the operator wants it at pinned_bytes
@@ -107,6 +107,7 @@ typedef struct PolicyGuest {
     int64_t fair_share_bytes; // what it should have once everything has moved
     int64_t plan_bytes; // the target to set now; equals target_bytes when nothing is to be sent
     PolicyBound bound;
+    int64_t need_bytes; // working memory of policy_water_level()
 } PolicyGuest;
 
 typedef struct PolicyHost {
@@ -158,8 +159,9 @@ static inline int64_t policy_demand_bytes(const PolicyDemand *demand)
 }
 
 // Weighted max-min fairness: the highest level, in bytes per unit of weight, at which
-// sum(min(need, level * weight)) stays within `amount_bytes`. `need` says what a guest asks for.
-int64_t policy_water_level(const PolicyGuest *guests, size_t count, int64_t amount_bytes,
+// sum(min(need, level * weight)) stays within `amount_bytes`. `need` says what a guest asks for; it
+// is left in the guest's need_bytes.
+int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_bytes,
                            int64_t need(const PolicyGuest *guest));
-// What a guest gets at `level`: min(need, level * weight).
-int64_t policy_at_level(const PolicyGuest *guest, int64_t need_bytes, int64_t level);
+// What a guest gets at `level`, after policy_water_level() for the same need.
+int64_t policy_at_level(const PolicyGuest *guest, int64_t level);

@@ -9,6 +9,8 @@
 // more.
 #include "host-controller/policy/policy.h"
 
+#define MAX_ROUNDS 100
+
 // Whether the guest takes part in the sharing; others keep what they may hold.
 static bool shares(const PolicyGuest *guest)
 {
@@ -72,39 +74,52 @@ static const Tier tiers[] = {
     {need_rest, POLICY_BOUND_FAIR_SHARE},
 };
 
-int64_t policy_at_level(const PolicyGuest *guest, int64_t need, int64_t level)
+int64_t policy_at_level(const PolicyGuest *guest, int64_t level)
 {
-    return level > need / guest->weight ? need : level * guest->weight;
+    return policy_min(guest->need_bytes, level * guest->weight);
 }
 
-int64_t policy_water_level(const PolicyGuest *guests, size_t count, int64_t amount_bytes,
+// Approached from below: each round gives the weight of those who still need more all that the
+// others leave over, so that the sum never passes the amount. It ends after a few rounds; the cap
+// only keeps a contrived set of needs from making it long.
+int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_bytes,
                            int64_t need(const PolicyGuest *guest))
 {
-    int64_t low = 0;
-    int64_t high = POLICY_MAX_BYTES;
-    while (low < high) {
-        int64_t middle = low + (high - low + 1) / 2;
-        int64_t sum = 0;
-        for (size_t i = 0; i < count && sum <= amount_bytes; i++) {
-            sum += policy_at_level(&guests[i], need(&guests[i]), middle);
-        }
-        if (sum <= amount_bytes) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
+    int64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        guests[i].need_bytes = need(&guests[i]);
+        sum += guests[i].need_bytes;
     }
-    return low;
+    if (sum <= amount_bytes) {
+        return POLICY_MAX_BYTES;
+    }
+    int64_t level = 0;
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        int64_t left_bytes = amount_bytes;
+        int64_t weight = 0;
+        for (size_t i = 0; i < count; i++) {
+            bool satisfied = guests[i].need_bytes <= level * guests[i].weight;
+            left_bytes -= satisfied ? guests[i].need_bytes : 0;
+            weight += satisfied ? 0 : guests[i].weight;
+        }
+        int64_t next = left_bytes / weight;
+        if (next == level) {
+            break;
+        }
+        level = next;
+    }
+    return level;
 }
 
-// Gives each guest what it gets of a tier; returns what is left for the next.
+// Gives each guest what it gets of a tier; returns what is left for the next: nothing once a tier did
+// not suffice, not even the last bytes that could not be divided.
 static int64_t share_tier(PolicyGuest *guests, size_t count, const Tier *tier, int64_t amount_bytes)
 {
     int64_t level = policy_water_level(guests, count, amount_bytes, tier->need);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
-        int64_t need_bytes = tier->need(guest);
-        int64_t part_bytes = policy_at_level(guest, need_bytes, level);
+        int64_t need_bytes = guest->need_bytes;
+        int64_t part_bytes = policy_at_level(guest, level);
         guest->fair_share_bytes += part_bytes;
         amount_bytes -= part_bytes;
         if (part_bytes < need_bytes) {
@@ -113,7 +128,7 @@ static int64_t share_tier(PolicyGuest *guests, size_t count, const Tier *tier, i
             guest->bound = tier->bound;
         }
     }
-    return amount_bytes;
+    return level < POLICY_MAX_BYTES ? 0 : amount_bytes;
 }
 
 // What is left of the budget once those who do not take part keep what they may hold, and all

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How long one plan takes for 10 to 10,000 guests, a third of them short of memory: the median of
+// many, in microseconds.
+#include "host-controller/policy/policy.h"
+#include "tests/property/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUNDS 201
+#define MAX_GUESTS 10000
+
+static void fill(PolicyGuest *guests, int count, Random *random)
+{
+    for (int i = 0; i < count; i++) {
+        int64_t size = random_size(random, 30, 36);
+        guests[i] = (PolicyGuest){
+            .size_bytes = size,
+            .actual_bytes = size / 2,
+            .target_bytes = size / 2,
+            .ceiling_bytes = size / 2,
+            .min_bytes = size / 16,
+            .max_bytes = size,
+            .weight = random_between(random, 1, 1000),
+            .movable = true,
+            .fresh = true,
+            .demand = {.committed_bytes = random_between(random, 0, size * 3 / 4),
+                       .headroom_bytes = size / 64,
+                       .comfort_bytes = size / 32,
+                       .cache_share_bytes = size / 8},
+        };
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a;
+    int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static int64_t median_us(int count, Random *random)
+{
+    g_autofree PolicyGuest *guests = g_new(PolicyGuest, (gsize)count);
+    g_autofree PolicyGuest *work = g_new(PolicyGuest, (gsize)count);
+    fill(guests, count, random);
+    PolicyHost host = {0};
+    for (int i = 0; i < count; i++) {
+        host.budget_bytes += guests[i].ceiling_bytes;
+    }
+    int64_t times[ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        memcpy(work, guests, sizeof(*guests) * (size_t)count);
+        int64_t start_us = g_get_monotonic_time();
+        policy_plan(&host, work, (size_t)count);
+        times[round] = g_get_monotonic_time() - start_us;
+    }
+    qsort(times, ROUNDS, sizeof(times[0]), compare);
+    return times[ROUNDS / 2];
+}
+
+int main(void)
+{
+    static const int counts[] = {10, 100, 1000, MAX_GUESTS};
+    Random random = random_begin("bench-plan");
+    printf("{\"plan-us\": {");
+    for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
+        printf("%s\"%d\": %" G_GINT64_FORMAT, i ? ", " : "", counts[i],
+               median_us(counts[i], &random));
+    }
+    printf("}}\n");
+    return EXIT_SUCCESS;
+}
