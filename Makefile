@@ -117,7 +117,8 @@ fuzz-build: $(FUZZERS)
 list-fuzz:
 	@echo $(FUZZERS)
 $(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
-                                agent/*.[ch] host-controller/*.[ch])
+                                agent/*.[ch] host-controller/*.[ch] \
+                                host-controller/policy/*.[ch])
 	@mkdir -p $(@D)
 	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
 	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) -o $@ $< \
@@ -150,8 +151,9 @@ fuzz: ## fuzz for FUZZ_SECONDS each (default 10)
 
 bench: deps ## measure; writes build/bench.json
 	@$(MAKE) -s -j2 all $(BENCHES) $(BUILD)/guest/initrd.gz
-	@for bench in $(BENCHES); do AEROSTAT_BUILD=$(BUILD) $$bench || exit 1; done | \
-	    tee $(BUILD)/bench.json
+	@for bench in $(BENCHES); do AEROSTAT_BUILD=$(BUILD) $$bench || exit 1; done \
+	    > $(BUILD)/bench.json.new
+	@mv $(BUILD)/bench.json.new $(BUILD)/bench.json && cat $(BUILD)/bench.json
 
 # --- installation ---------------------------------------------------------------------------------
 
@@ -166,7 +168,8 @@ $(BUILD)/man/%: docs/man/%.scd
 install: all man ## install into DESTDIR
 	$(INSTALL) -Dm755 -t $(DESTDIR)$(SBINDIR) $(BUILD)/aerostat-agent $(BUILD)/aerostat-controller
 	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl $(BUILD)/aerostat-sim
-	$(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf || \
+	    $(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
 	for page in $(notdir $(MAN_PAGES)); do \
 	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done

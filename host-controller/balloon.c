@@ -84,6 +84,9 @@ BalloonChange balloon_observe(Balloon *balloon, int64_t actual_bytes, unsigned a
         return BALLOON_CHANGE_NONE;
     }
     // The first progress ends a stall; a guest that moves by itself is on its way again.
+    if (balloon->state == BALLOON_SETTLED) {
+        balloon->started_us = now_us;
+    }
     balloon->state = current ? direction(balloon) : balloon->state;
     return BALLOON_CHANGE_PROGRESS;
 }

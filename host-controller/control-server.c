@@ -2,17 +2,20 @@
 #include "host-controller/control-server.h"
 
 #include "host-controller/control-commands.h"
+#include "host-controller/timer.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/transport/line-channel.h"
 #include "protocol/transport/unix-socket.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SOCKET_MODE 0660
+#define ACCEPT_PAUSE_US INT64_C(1000000)
 
 struct ControlServer {
     char *path;
@@ -21,6 +24,7 @@ struct ControlServer {
     void *context;
     int fd;
     guint source;
+    Timer *resume;      // listening pauses while no connection can be accepted
     GPtrArray *clients; // Client*, which it frees
 };
 
@@ -94,6 +98,12 @@ static gboolean on_connection(int fd, GIOCondition condition, void *context)
     (void)condition;
     ControlServer *server = context;
     int client_fd = unix_socket_accept(fd);
+    if (client_fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        // It would be told of again at once.
+        server->source = 0;
+        timer_arm(server->resume, g_get_monotonic_time() + ACCEPT_PAUSE_US);
+        return G_SOURCE_REMOVE;
+    }
     if (client_fd < 0) {
         return G_SOURCE_CONTINUE;
     }
@@ -113,6 +123,12 @@ static gboolean on_connection(int fd, GIOCondition condition, void *context)
     return G_SOURCE_CONTINUE;
 }
 
+static void listen_again(void *context)
+{
+    ControlServer *server = context;
+    server->source = g_unix_fd_add(server->fd, G_IO_IN, on_connection, server);
+}
+
 ControlServer *control_server_new(const char *path, Controller *controller,
                                   void quit(void *context), void *context, GError **error)
 {
@@ -127,7 +143,8 @@ ControlServer *control_server_new(const char *path, Controller *controller,
     server->context = context;
     server->fd = fd;
     server->clients = g_ptr_array_new_with_free_func(free_client);
-    server->source = g_unix_fd_add(fd, G_IO_IN, on_connection, server);
+    server->resume = timer_new(listen_again, server);
+    listen_again(server);
     controller_set_event_func(controller, on_controller_event, server);
     return server;
 }
@@ -138,7 +155,10 @@ void control_server_free(ControlServer *server)
         return;
     }
     controller_set_event_func(server->controller, NULL, NULL);
-    g_source_remove(server->source);
+    if (server->source) {
+        g_source_remove(server->source);
+    }
+    timer_free(server->resume);
     g_ptr_array_unref(server->clients);
     close(server->fd);
     unlink(server->path);

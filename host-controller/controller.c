@@ -184,7 +184,8 @@ static void apply_config(Controller *controller)
 
 bool controller_reload(Controller *controller, GError **error)
 {
-    Config *config = config_load(controller->config_path, false, error);
+    bool optional = strcmp(controller->config_path, CONFIG_DEFAULT_PATH) == 0;
+    Config *config = config_load(controller->config_path, optional, error);
     if (!config) {
         return false;
     }

@@ -10,6 +10,8 @@
 #define POLL_MOVING_US INT64_C(10000)
 // A settled balloon tells of changes by event; this only guards against a lost one.
 #define POLL_SETTLED_US INT64_C(10000000)
+// One guest is planned for at once no more often than this.
+#define URGENT_SPACING_US INT64_C(10000)
 // A guest that stalled is left alone this long, and longer each time.
 #define STALL_BACKOFF_FIRST_US INT64_C(10000000)
 #define STALL_BACKOFF_CAP_US INT64_C(300000000)
@@ -19,7 +21,7 @@ static void changed(Guest *guest, GuestUrgency urgency)
     guest->handlers->changed(guest, urgency, guest->context);
 }
 
-static void emit(Guest *guest, const char *event, json_t *data)
+void guest_emit(Guest *guest, const char *event, json_t *data)
 {
     json_object_set_new(data, "name", json_string(guest->config->name));
     guest->handlers->event(event, data, guest->context);
@@ -37,9 +39,21 @@ static void ask_balloon(Guest *guest)
     }
 }
 
+static void on_memory_size(const json_t *value, const GError *error, void *context);
+
+// The size may change too: memory can be plugged in.
+static void ask_size(Guest *guest)
+{
+    qmp_client_execute(guest->qmp, "query-memory-size-summary", NULL, on_memory_size, guest);
+}
+
 static void on_poll(void *context)
 {
-    ask_balloon(context);
+    Guest *guest = context;
+    if (!balloon_is_moving(&guest->balloon)) {
+        ask_size(guest);
+    }
+    ask_balloon(guest);
 }
 
 static void on_balloon_command(const json_t *value, const GError *error, void *context)
@@ -51,7 +65,7 @@ static void on_balloon_command(const json_t *value, const GError *error, void *c
     }
 }
 
-static bool send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
+bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
 {
     json_t *arguments = json_pack("{s:I}", "value", (json_int_t)target_bytes);
     if (!qmp_client_execute(guest->qmp, "balloon", arguments, on_balloon_command, guest)) {
@@ -72,28 +86,35 @@ static void on_stalled(Guest *guest, int64_t now_us)
     g_message("%s: stalled at %s on its way to %s", guest->config->name,
               size_format(balloon->actual_bytes, actual),
               size_format(balloon->target_bytes, target));
-    emit(guest, "GUEST_STALLED",
-         json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
-                   (json_int_t)balloon->actual_bytes));
+    guest_emit(guest, "GUEST_STALLED",
+               json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
+                         (json_int_t)balloon->actual_bytes));
     guest->stalled_until_us = now_us + backoff_next_us(&guest->stall_backoff);
     int64_t min_bytes;
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
-    send_target(guest, policy_clamp(balloon->actual_bytes, min_bytes, max_bytes), now_us);
+    guest_send_target(guest, policy_clamp(balloon->actual_bytes, min_bytes, max_bytes), now_us);
 }
 
 static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
 {
     Balloon *balloon = &guest->balloon;
+    if (!guest_is_movable(guest) || !guest->acting) {
+        // Nothing is expected of it now, so that it cannot fail to follow.
+        balloon->progress_us = now_us;
+    }
     switch (balloon_observe(balloon, actual_bytes, guest->asked_at, now_us)) {
     case BALLOON_CHANGE_NONE:
         break;
     case BALLOON_CHANGE_REACHED:
+        if (now_us < guest->stalled_until_us) {
+            break; // what it was brought back to, not what it was to reach
+        }
         backoff_reset(&guest->stall_backoff);
-        emit(guest, "GUEST_TARGET_REACHED",
-             json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
-                       (json_int_t)actual_bytes, "elapsed-us",
-                       (json_int_t)(now_us - balloon->started_us)));
+        guest_emit(guest, "GUEST_TARGET_REACHED",
+                   json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes,
+                             "actual", (json_int_t)actual_bytes, "elapsed-us",
+                             (json_int_t)(now_us - balloon->started_us)));
         changed(guest, GUEST_URGENCY_NOW);
         break;
     case BALLOON_CHANGE_PROGRESS:
@@ -142,17 +163,22 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
 
 static void on_memory_size(const json_t *value, const GError *error, void *context)
 {
-    (void)error;
     Guest *guest = context;
     int64_t base_bytes;
     int64_t plugged_bytes = 0;
     if (!value ||
         !json_member_int(value, "base-memory", 1, POLICY_MAX_BYTES / 2, &base_bytes, NULL)) {
+        if (guest->size_bytes == 0) {
+            g_message("%s: QEMU does not tell its memory's size: %s", guest->config->name,
+                      error ? error->message : "no size in the answer");
+        }
         return;
     }
     json_member_int(value, "plugged-memory", 0, POLICY_MAX_BYTES / 2, &plugged_bytes, NULL);
-    guest->size_bytes = base_bytes + plugged_bytes;
-    changed(guest, GUEST_URGENCY_SOON);
+    if (guest->size_bytes != base_bytes + plugged_bytes) {
+        guest->size_bytes = base_bytes + plugged_bytes;
+        changed(guest, GUEST_URGENCY_SOON);
+    }
 }
 
 static void on_status(const json_t *value, const GError *error, void *context)
@@ -162,17 +188,8 @@ static void on_status(const json_t *value, const GError *error, void *context)
     bool running;
     if (value && json_member_bool(value, "running", &running, NULL)) {
         guest->paused = !running;
+        changed(guest, GUEST_URGENCY_SOON);
     }
-}
-
-static void on_qmp_ready(QmpClient *client, void *context)
-{
-    Guest *guest = context;
-    g_message("%s: QEMU connected", guest->config->name);
-    guest->target_in_doubt = guest->balloon.commands > 0;
-    qmp_client_execute(client, "query-status", NULL, on_status, guest);
-    qmp_client_execute(client, "query-memory-size-summary", NULL, on_memory_size, guest);
-    ask_balloon(guest);
 }
 
 static void forget_report(Guest *guest)
@@ -183,6 +200,35 @@ static void forget_report(Guest *guest)
     timer_disarm(guest->stale_timer);
 }
 
+// Its memory is free again, and whoever listens here next is another process.
+static void forget_qemu(Guest *guest)
+{
+    guest->pid = 0;
+    guest->paused = false;
+    guest->size_bytes = 0;
+    guest->has_balloon = false;
+    guest->balloon_known = false;
+    guest->planned = false;
+    guest->stalled_until_us = 0;
+    guest->balloon = (Balloon){0};
+    forget_report(guest);
+}
+
+static void on_qmp_ready(QmpClient *client, void *context)
+{
+    Guest *guest = context;
+    g_message("%s: QEMU connected", guest->config->name);
+    pid_t pid = qmp_client_pid(client);
+    if (pid != guest->pid) {
+        forget_qemu(guest);
+        guest->pid = pid;
+    }
+    guest->target_in_doubt = guest->balloon.commands > 0;
+    qmp_client_execute(client, "query-status", NULL, on_status, guest);
+    ask_size(guest);
+    ask_balloon(guest);
+}
+
 // QEMU does not answer any more; it may still run and hold all it had.
 static void on_qmp_lost(QmpClient *client, const char *why, void *context)
 {
@@ -190,6 +236,7 @@ static void on_qmp_lost(QmpClient *client, const char *why, void *context)
     Guest *guest = context;
     g_message("%s: QEMU lost: %s", guest->config->name, why);
     guest->asking = false;
+    guest->paused = true; // until it says that it runs
     timer_disarm(guest->poll_timer);
     changed(guest, GUEST_URGENCY_SOON);
 }
@@ -200,14 +247,7 @@ static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, 
     Guest *guest = context;
     g_message("%s: QEMU not reachable: %s", guest->config->name, why);
     if (absent) {
-        // Its memory is free again, and whoever listens here next is another process.
-        guest->size_bytes = 0;
-        guest->has_balloon = false;
-        guest->balloon_known = false;
-        guest->planned = false;
-        guest->stalled_until_us = 0;
-        guest->balloon = (Balloon){0};
-        forget_report(guest);
+        forget_qemu(guest);
         changed(guest, GUEST_URGENCY_NOW);
     }
 }
@@ -244,7 +284,7 @@ static void on_agent_connected(AgentLink *link, const char *version, void *conte
     (void)link;
     Guest *guest = context;
     g_message("%s: agent %s connected", guest->config->name, version);
-    emit(guest, "GUEST_AGENT_CONNECTED", json_object());
+    guest_emit(guest, "GUEST_AGENT_CONNECTED", json_object());
 }
 
 static void on_agent_lost(AgentLink *link, const char *why, void *context)
@@ -252,7 +292,7 @@ static void on_agent_lost(AgentLink *link, const char *why, void *context)
     (void)link;
     Guest *guest = context;
     g_message("%s: agent lost: %s", guest->config->name, why);
-    emit(guest, "GUEST_AGENT_LOST", json_object());
+    guest_emit(guest, "GUEST_AGENT_LOST", json_object());
     forget_report(guest);
     changed(guest, GUEST_URGENCY_NOW);
 }
@@ -267,6 +307,9 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     (void)link;
     Guest *guest = context;
     int64_t now_us = g_get_monotonic_time();
+    if (!guest_is_known(guest)) {
+        return; // its numbers mean nothing without its size
+    }
     if (guest->has_report && strcmp(guest->report.boot_id, report->boot_id) != 0) {
         guest->history = (PolicyHistory){0};
     }
@@ -274,9 +317,6 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     guest->report = *report;
     guest->report_us = now_us;
     timer_arm(guest->stale_timer, now_us + POLICY_FRESH_US);
-    if (!guest_is_known(guest)) {
-        return;
-    }
     PolicySample sample = {
         .at_us = report->monotonic_us,
         // The balloon as the guest counts it belongs to the same moment as the other numbers.
@@ -292,6 +332,9 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     bool urgent =
         report->reason == REPORT_REASON_TREND || report->reason == REPORT_REASON_PRESSURE ||
         guest->demand.committed_bytes + guest->demand.headroom_bytes > guest->balloon.target_bytes;
+    // However often a guest cries for help, it does not drive the others' plans.
+    urgent = urgent && now_us - guest->urgent_us >= URGENT_SPACING_US;
+    guest->urgent_us = urgent ? now_us : guest->urgent_us;
     changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
 }
 
@@ -341,158 +384,4 @@ bool guest_reconfigure(Guest *guest, const GuestConfig *config)
     guest_config_free(guest->config);
     guest->config = guest_config_copy(config);
     return true;
-}
-
-// --- plans ------------------------------------------------------------------------------------
-
-bool guest_is_known(const Guest *guest)
-{
-    return guest->size_bytes > 0 && guest->balloon_known;
-}
-
-bool guest_is_fresh(const Guest *guest, int64_t now_us)
-{
-    return guest->has_report && now_us - guest->report_us < POLICY_FRESH_US;
-}
-
-bool guest_is_awaited(const Guest *guest)
-{
-    return !guest_is_known(guest) || (guest->link && !guest->has_report);
-}
-
-// Whether the guest may be sent a target at all.
-static bool is_movable(const Guest *guest)
-{
-    return guest->config->managed && guest->has_balloon && !guest->paused &&
-           qmp_client_is_ready(guest->qmp);
-}
-
-void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes)
-{
-    *min_bytes =
-        policy_min(relative_size_of(&guest->config->min, guest->size_bytes), guest->size_bytes);
-    *max_bytes = policy_clamp(relative_size_of(&guest->config->max, guest->size_bytes), *min_bytes,
-                              guest->size_bytes);
-}
-
-static bool refuse(GError **error, const Guest *guest, const char *why)
-{
-    g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED, "Guest '%s' %s", guest->config->name,
-                why);
-    return false;
-}
-
-bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
-{
-    if (!bytes) {
-        guest->pinned = false;
-        return true;
-    }
-    if (!guest->config->managed) {
-        return refuse(error, guest, "is not managed");
-    }
-    if (!guest_is_known(guest)) {
-        return refuse(error, guest, "is not connected");
-    }
-    if (!guest->has_balloon) {
-        return refuse(error, guest, "has no balloon device");
-    }
-    int64_t min_bytes;
-    int64_t max_bytes;
-    guest_limits(guest, &min_bytes, &max_bytes);
-    if (*bytes < min_bytes || *bytes > max_bytes) {
-        char low[SIZE_TEXT_SIZE];
-        char high[SIZE_TEXT_SIZE];
-        char asked[SIZE_TEXT_SIZE];
-        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
-                    "Guest '%s' may have from %s to %s, not %s", guest->config->name,
-                    size_format(min_bytes, low), size_format(max_bytes, high),
-                    size_format(*bytes, asked));
-        return false;
-    }
-    if (*bytes < guest->balloon.target_bytes && !guest_is_fresh(guest, g_get_monotonic_time())) {
-        return refuse(error, guest, "does not report, so that it is not shrunk");
-    }
-    guest->pinned = true;
-    guest->pinned_bytes = *bytes;
-    return true;
-}
-
-void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
-{
-    const Balloon *balloon = &guest->balloon;
-    *observation = (PolicyGuest){
-        .size_bytes = guest->size_bytes,
-        .actual_bytes = guest->has_balloon ? balloon->actual_bytes : guest->size_bytes,
-        .target_bytes = guest->has_balloon ? balloon->target_bytes : guest->size_bytes,
-        .ceiling_bytes = guest->has_balloon ? balloon->ceiling_bytes : guest->size_bytes,
-        .weight = guest->config->weight,
-        .movable = is_movable(guest),
-        .fresh = guest_is_fresh(guest, now_us),
-        .pinned = guest->pinned,
-        .pinned_bytes = guest->pinned_bytes,
-        .demand = guest->demand,
-        .bound = POLICY_BOUND_STALE,
-    };
-    guest_limits(guest, &observation->min_bytes, &observation->max_bytes);
-    if (!guest->config->managed) {
-        // Whatever its balloon says, somebody else may move it: it counts with all it could have.
-        observation->ceiling_bytes = guest->size_bytes;
-        observation->bound = POLICY_BOUND_UNMANAGED;
-    } else if (!guest->has_balloon) {
-        observation->bound = POLICY_BOUND_UNMANAGED;
-    } else if (now_us < guest->stalled_until_us) {
-        observation->movable = false;
-        observation->bound = POLICY_BOUND_STALLED;
-    }
-}
-
-bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
-{
-    guest->planned = true;
-    guest->plan = *plan;
-    int64_t from_bytes = guest->balloon.target_bytes;
-    bool wanted = plan->plan_bytes != from_bytes || guest->target_in_doubt;
-    if (!act || !plan->movable || !wanted || !send_target(guest, plan->plan_bytes, now_us) ||
-        plan->plan_bytes == from_bytes) {
-        return false;
-    }
-    char from[SIZE_TEXT_SIZE];
-    char target[SIZE_TEXT_SIZE];
-    g_debug("%s: target %s, was %s: %s", guest->config->name, size_format(plan->plan_bytes, target),
-            size_format(from_bytes, from), policy_bound_name(plan->bound));
-    emit(guest, "GUEST_TARGET_CHANGED",
-         json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
-                   (json_int_t)from_bytes, "bound-by", policy_bound_name(plan->bound)));
-    return true;
-}
-
-GuestState guest_state(const Guest *guest, int64_t now_us)
-{
-    if (!guest_is_known(guest) || !qmp_client_is_ready(guest->qmp)) {
-        return GUEST_STATE_CONNECTING;
-    }
-    if (!guest->config->managed) {
-        return GUEST_STATE_UNMANAGED;
-    }
-    if (!guest->has_balloon) {
-        return GUEST_STATE_UNMANAGEABLE;
-    }
-    if (guest->paused) {
-        return GUEST_STATE_PAUSED;
-    }
-    if (now_us < guest->stalled_until_us) {
-        return GUEST_STATE_STALLED;
-    }
-    switch (guest->balloon.state) {
-    case BALLOON_SHRINKING:
-        return GUEST_STATE_SHRINKING;
-    case BALLOON_GROWING:
-        return GUEST_STATE_GROWING;
-    case BALLOON_STALLED:
-        return GUEST_STATE_STALLED;
-    case BALLOON_SETTLED:
-        break;
-    }
-    return GUEST_STATE_SETTLED;
 }

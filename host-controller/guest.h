@@ -43,14 +43,16 @@ typedef enum GuestState {
     GUEST_STATE_COUNT
 } GuestState;
 
-// Written by guest.c alone; others read.
+// Written by guest.c and guest-plan.c alone; others read.
 struct Guest {
     GuestConfig *config;
     const GuestHandlers *handlers;
     void *context;
 
     QmpClient *qmp;
+    pid_t pid; // of the QEMU last connected; 0: unknown
     bool paused;
+    bool acting;        // the last plan was one to act upon
     bool has_balloon;   // a balloon device answers
     bool balloon_known; // or it is known that none does
     int64_t size_bytes; // 0: not known
@@ -66,6 +68,7 @@ struct Guest {
     bool has_report;
     MemoryReport report;
     int64_t report_us; // when it arrived
+    int64_t urgent_us; // when it last asked for a plan at once
     Timer *stale_timer;
     PolicyHistory history;
     PolicyDemand demand;
@@ -93,6 +96,8 @@ GuestState guest_state(const Guest *guest, int64_t now_us);
 bool guest_is_known(const Guest *guest);
 // Whether its latest report is recent enough to act upon.
 bool guest_is_fresh(const Guest *guest, int64_t now_us);
+// Whether the guest may be sent a target at all.
+bool guest_is_movable(const Guest *guest);
 // Whether it has not been heard of yet but may soon be: its QEMU is not known, or its agent has not
 // reported.
 bool guest_is_awaited(const Guest *guest);
@@ -108,3 +113,11 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
 // Takes note of a plan, and with `act` sends the target if it differs from the one in force.
 // Returns whether a new target was sent.
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);
+
+// --- between guest.c, which speaks with QEMU and the agent, and guest-plan.c
+// ------------------------
+
+// Sends `balloon`; false when the monitor takes no command now.
+bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us);
+// Tells an event with the guest's name in it; takes over the reference to `data`.
+void guest_emit(Guest *guest, const char *event, json_t *data);

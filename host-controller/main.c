@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 typedef struct Options {
@@ -85,17 +86,30 @@ static gboolean on_reload_signal(void *context)
     return G_SOURCE_CONTINUE;
 }
 
-static int run(Config *config, const char *config_path)
+// As many guests as there are want two descriptors each.
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int run(Config *config, const char *config_path, const char *socket_option)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    g_autofree char *socket_path = g_strdup(config->socket_path);
+    g_autofree char *socket_path = g_strdup(socket_option ? socket_option : config->socket_path);
+    g_autofree char *socket_folder = g_path_get_dirname(socket_path);
     g_autoptr(Controller) controller = controller_new(config, config_path, &error);
     if (!controller) {
         config_free(config);
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_OSERR;
     }
+    // /run is empty after a boot; what goes wrong here the socket tells.
+    g_mkdir_with_parents(socket_folder, 0755);
     g_autoptr(ControlServer) server =
         control_server_new(socket_path, controller, quit, loop, &error);
     if (!server) {
@@ -137,9 +151,6 @@ int main(int argc, char **argv)
         config_free(config);
         return EXIT_SUCCESS;
     }
-    if (options.socket_path) {
-        g_free(config->socket_path);
-        config->socket_path = options.socket_path;
-    }
-    return run(config, config_path);
+    raise_descriptor_limit();
+    return run(config, config_path, options.socket_path);
 }

@@ -9,6 +9,7 @@
 #include "protocol/transport/line-channel.h"
 #include "protocol/transport/unix-socket.h"
 
+#include <errno.h>
 #include <string.h>
 
 // A healthy monitor answers in under a millisecond; one that takes this long is hung.
@@ -251,9 +252,10 @@ static void connect_now(void *context)
     g_autoptr(GError) error = NULL;
     int fd = unix_socket_connect(client->path, &error);
     if (fd < 0) {
-        bool busy = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_AGAIN);
+        // Anything else (no permission, too many open files) says nothing of whether QEMU runs.
+        bool absent = errno == ENOENT || errno == ECONNREFUSED;
         try_again_later(client);
-        tell_unreachable(client, busy ? UNREACHABLE_SILENT : UNREACHABLE_ABSENT, error->message);
+        tell_unreachable(client, absent ? UNREACHABLE_ABSENT : UNREACHABLE_SILENT, error->message);
         return;
     }
     if (!unix_socket_peer_pid(fd, &client->pid)) {

@@ -13,8 +13,14 @@
 #define DEAD_BAND_FLOOR_BYTES (8 * POLICY_MIB)
 // A guest this many dead bands below its share has others give for it.
 #define CONSIDERABLE_BANDS 2
-// Growth is handed out in slices of at least this, or whole.
+// What a guest is short of is handed out in slices of this; whatever else it is due whole, or in
+// whole dead bands.
 #define SLICE_BYTES POLICY_MIB
+// Of the steps in which guests are asked to give: the one for when nobody is short, and the last.
+#define ORDINARY_EASE 2
+#define LAST_EASE 4
+// What one guest gives back in the time another can wait for it, a quarter of a second.
+#define PROMPT_BYTES (256 * POLICY_MIB)
 // The balloon counts in pages of this size (virtio specification, traditional balloon device).
 #define BALLOON_PAGE_BYTES 4096
 
@@ -74,15 +80,15 @@ static int64_t considerable_growth(const PolicyGuest *guest)
                                                                           : urgent_growth(guest);
 }
 
-static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes,
-                     int64_t need(const PolicyGuest *guest))
+static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes, bool urgent)
 {
+    int64_t (*need)(const PolicyGuest *) = urgent ? urgent_growth : further_growth;
     int64_t level = policy_water_level(guests, count, *pool_bytes, need);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
         int64_t slice = policy_at_level(guest, level);
         if (slice < guest->need_bytes) {
-            slice -= slice % SLICE_BYTES;
+            slice -= slice % (urgent ? SLICE_BYTES : dead_band(guest));
         }
         if (slice > 0) {
             guest->plan_bytes = held_after(guest) + slice;
@@ -107,25 +113,37 @@ static int64_t spare(const PolicyGuest *guest, int64_t threshold_bytes)
     return gives ? spare_bytes : 0;
 }
 
+// How little a guest must have to spare to be asked, from the first step to the last.
 static int64_t threshold(const PolicyGuest *guest, int ease)
 {
-    return ease == 0 ? dead_band(guest) : ease == 1 ? DEAD_BAND_FLOOR_BYTES : 0;
+    switch (ease) {
+    case 0:
+        return 4 * dead_band(guest);
+    case 1:
+        return 2 * dead_band(guest);
+    case 2:
+        return dead_band(guest);
+    case 3:
+        return policy_max(dead_band(guest) / 4, DEAD_BAND_FLOOR_BYTES);
+    default:
+        return 0;
+    }
 }
 
-// How little a guest must have to spare to be asked: 0, the dead band, as long as that is enough;
-// 1, the floor of the dead band; 2, anything.
+// The first step at which enough comes back: few guests give much rather than many a little.
 static int find_ease(const PolicyGuest *guests, size_t count, int64_t wanted_bytes)
 {
-    for (int ease = 0; ease < 2; ease++) {
+    int ease = wanted_bytes > 0 ? 0 : ORDINARY_EASE;
+    for (; wanted_bytes > 0 && ease < LAST_EASE; ease++) {
         int64_t sum = 0;
         for (size_t i = 0; i < count; i++) {
-            sum += spare(&guests[i], threshold(&guests[i], ease));
+            sum += policy_min(spare(&guests[i], threshold(&guests[i], ease)), PROMPT_BYTES);
         }
         if (sum >= wanted_bytes) {
-            return ease;
+            break;
         }
     }
-    return 2;
+    return ease;
 }
 
 // What is to come back, beyond what is on its way already, for all to have what `growth` says of
@@ -204,9 +222,9 @@ void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count)
     }
     plan_shrinks(host, guests, count);
     pool = policy_max(pool, 0);
-    hand_out(guests, count, &pool, urgent_growth);
+    hand_out(guests, count, &pool, true);
     if (!host->adopting) {
-        hand_out(guests, count, &pool, further_growth);
+        hand_out(guests, count, &pool, false);
     }
     for (size_t i = 0; i < count; i++) {
         name_bound(&guests[i]);

@@ -10,6 +10,9 @@
 #include "host-controller/policy/policy.h"
 
 #define MAX_ROUNDS 100
+// Of what nobody demands this part of the budget stays with the host: a sudden need is met at once,
+// without waiting for others to give.
+#define POOL_DIVISOR 32
 
 // Whether the guest takes part in the sharing; others keep what they may hold.
 static bool shares(const PolicyGuest *guest)
@@ -111,8 +114,8 @@ int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_byt
     return level;
 }
 
-// Gives each guest what it gets of a tier; returns what is left for the next: nothing once a tier did
-// not suffice, not even the last bytes that could not be divided.
+// Gives each guest what it gets of a tier; returns what is left for the next: nothing once a tier
+// did not suffice, not even the last bytes that could not be divided.
 static int64_t share_tier(PolicyGuest *guests, size_t count, const Tier *tier, int64_t amount_bytes)
 {
     int64_t level = policy_water_level(guests, count, amount_bytes, tier->need);
@@ -182,7 +185,10 @@ void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
     size_t tier_count =
         sizeof(tiers) / sizeof(tiers[0]) - (host->reclaim ? TIERS_BEYOND_DEMAND : 0);
     for (size_t i = 0; i < tier_count; i++) {
-        rest = share_tier(guests, count, &tiers[i], rest);
+        bool beyond_demand = tiers[i].need == need_rest;
+        int64_t kept_bytes =
+            beyond_demand ? policy_min(rest, host->budget_bytes / POOL_DIVISOR) : 0;
+        rest = share_tier(guests, count, &tiers[i], rest - kept_bytes);
     }
     for (size_t i = 0; i < count; i++) {
         if (shares(&guests[i])) {

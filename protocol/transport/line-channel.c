@@ -365,13 +365,3 @@ uint64_t line_channel_dropped_events(const LineChannel *channel)
 {
     return channel->dropped_events;
 }
-
-bool line_channel_has_partial_line(const LineChannel *channel)
-{
-    return line_framer_has_partial(&channel->framer);
-}
-
-int line_channel_fd(const LineChannel *channel)
-{
-    return channel->fd;
-}

@@ -48,9 +48,3 @@ void line_channel_send_event(LineChannel *channel, const char *line, size_t leng
 
 // How many events were dropped because the peer did not read them.
 uint64_t line_channel_dropped_events(const LineChannel *channel);
-
-// Whether part of a line has come whose rest is still owed.
-bool line_channel_has_partial_line(const LineChannel *channel);
-
-// The descriptor, still owned by the channel, for getsockopt() and the like.
-int line_channel_fd(const LineChannel *channel);

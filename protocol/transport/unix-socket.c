@@ -18,6 +18,7 @@ static int fail(const char *path, const char *what, int fd, GError **error)
     if (fd >= 0) {
         close(fd);
     }
+    errno = code;
     return -1;
 }
 

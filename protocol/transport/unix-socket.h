@@ -10,7 +10,7 @@
 
 // Connects to the listening socket at `path`. Connecting to a unix socket either succeeds at once
 // or fails; a full backlog is a failure too. Returns the
-// descriptor, or -1 with a G_FILE_ERROR.
+// descriptor, or -1 with a G_FILE_ERROR; errno then says why, too.
 int unix_socket_connect(const char *path, GError **error);
 
 // Listens at `path` with permissions `mode`. A socket left behind by a dead process is replaced;

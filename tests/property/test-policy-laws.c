@@ -364,8 +364,10 @@ static void check_monotone(Random *random, const State *before, const State *aft
         assert_true(i == claimant ? claimed_share >= share - grain
                                   : claimed_share <= share + grain);
     }
-    assert_true(claimed->guests[claimant].pinned ||
-                claimed->guests[claimant].plan_bytes >= after->guests[claimant].plan_bytes - MIB);
+    // While memory comes back it is handed out in slices, at most of the size of a dead band.
+    const PolicyGuest *plain = &after->guests[claimant];
+    int64_t slice = policy_max(8 * MIB, plain->size_bytes / 64);
+    assert_true(plain->pinned || claimed->guests[claimant].plan_bytes >= plain->plan_bytes - slice);
 }
 
 static void law_5_more_demand_never_lowers_ones_own_target_nor_raises_anothers(void **unused)
