@@ -155,6 +155,14 @@ bench: deps ## measure; writes build/bench.json
 	    > $(BUILD)/bench.json.new
 	@mv $(BUILD)/bench.json.new $(BUILD)/bench.json && cat $(BUILD)/bench.json
 
+PLOTTED := aerostat static proportional mom pi poller
+.PHONY: plots
+plots: $(BUILD)/aerostat-sim ## draw one hard scenario under each policy, for docs/policy.md
+	@mkdir -p $(BUILD)/plots docs/plots
+	for policy in $(PLOTTED); do $(BUILD)/aerostat-sim run --scenario spike --series 1s \
+	    --policy $$policy > $(BUILD)/plots/$$policy.json; done
+	tests/sim/plot.py $(PLOTTED:%=$(BUILD)/plots/%.json) > docs/plots/spike.svg
+
 # --- installation ---------------------------------------------------------------------------------
 
 MAN_PAGES := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))

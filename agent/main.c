@@ -88,6 +88,9 @@ static int serve(const Options *options, Sampler *sampler)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    // Whoever sees the socket may already want the agent to end.
+    g_unix_signal_add(SIGTERM, on_stop, loop);
+    g_unix_signal_add(SIGINT, on_stop, loop);
     g_autoptr(AgentServer) server = agent_server_new(sampler);
     const char *name = options->port ? options->port : PORT_DEFAULT_NAME;
     g_autoptr(Port) port = options->socket ? NULL : port_new(name, server);
@@ -95,8 +98,6 @@ static int serve(const Options *options, Sampler *sampler)
     if (!port && !listener) {
         return fail(EXIT_FAILURE, error->message);
     }
-    g_unix_signal_add(SIGTERM, on_stop, loop);
-    g_unix_signal_add(SIGINT, on_stop, loop);
     g_main_loop_run(loop);
     return EXIT_SUCCESS;
 }

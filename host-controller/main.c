@@ -108,6 +108,10 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_OSERR;
     }
+    // Whoever sees the socket may already send signals.
+    g_unix_signal_add(SIGTERM, on_end_signal, loop);
+    g_unix_signal_add(SIGINT, on_end_signal, loop);
+    g_unix_signal_add(SIGHUP, on_reload_signal, controller);
     // /run is empty after a boot; what goes wrong here the socket tells.
     g_mkdir_with_parents(socket_folder, 0755);
     g_autoptr(ControlServer) server =
@@ -116,9 +120,6 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_CANTCREAT;
     }
-    g_unix_signal_add(SIGTERM, on_end_signal, loop);
-    g_unix_signal_add(SIGINT, on_end_signal, loop);
-    g_unix_signal_add(SIGHUP, on_reload_signal, controller);
     g_message("aerostat-controller %s listens at %s", AEROSTAT_VERSION, socket_path);
     g_main_loop_run(loop);
     return EXIT_SUCCESS;

@@ -105,11 +105,10 @@ int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_byt
             left_bytes -= satisfied ? guests[i].need_bytes : 0;
             weight += satisfied ? 0 : guests[i].weight;
         }
-        int64_t next = left_bytes / weight;
-        if (next == level) {
+        if (weight == 0 || left_bytes / weight == level) {
             break;
         }
-        level = next;
+        level = left_bytes / weight;
     }
     return level;
 }
