@@ -116,8 +116,8 @@ int main(void)
     g_autofree char *socket = vm_lab_path(lab, "controller.sock");
     bench.ctl = ctl;
     bench.socket = socket;
-    // The first move waits for the guest's agent.
-    while (process_run((const char *[]){ctl, "--socket", socket, "target", "alpha", "1G", NULL},
+    // A guest is shrunk once its agent reports.
+    while (process_run((const char *[]){ctl, "--socket", socket, "target", "alpha", "300M", NULL},
                        MOVE_TIMEOUT_US, NULL, NULL, &error) != 0) {
         g_usleep(100 * MS_US);
     }
