@@ -4,37 +4,26 @@
 // (AEROSTAT_SEED) runs the same states again.
 #pragma once
 
+#include "host-controller/sim/random.h"
+
 #include <glib.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
-typedef struct Random {
-    uint64_t state;
-    uint64_t seed;
-} Random;
+typedef SimRandom Random;
 
 static inline Random random_begin(const char *what)
 {
     const char *given = g_getenv("AEROSTAT_SEED");
     uint64_t seed = given ? g_ascii_strtoull(given, NULL, 0) : (uint64_t)g_get_real_time();
     fprintf(stderr, "%s: AEROSTAT_SEED=%" G_GUINT64_FORMAT "\n", what, seed);
-    return (Random){.state = seed, .seed = seed};
-}
-
-// splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-static inline uint64_t random_next(Random *random)
-{
-    uint64_t z = (random->state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return (Random){.state = seed};
 }
 
 // From `low` to `high`, both included.
 static inline int64_t random_between(Random *random, int64_t low, int64_t high)
 {
-    return low + (int64_t)(random_next(random) % ((uint64_t)(high - low) + 1));
+    return sim_random_between(random, low, high);
 }
 
 static inline bool random_chance(Random *random, int percent)
