@@ -12,7 +12,7 @@
 #define DEAD_BAND_DIVISOR 64
 #define DEAD_BAND_FLOOR_BYTES (8 * POLICY_MIB)
 // A guest this many dead bands below its share has others give for it.
-#define CONSIDERABLE_BANDS 2
+#define CONSIDERABLE_BANDS 1
 // What a guest is short of is handed out in slices of this; whatever else it is due whole, or in
 // whole dead bands.
 #define SLICE_BYTES POLICY_MIB

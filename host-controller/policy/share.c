@@ -10,9 +10,6 @@
 #include "host-controller/policy/policy.h"
 
 #define MAX_ROUNDS 100
-// Of what nobody demands this part of the budget stays with the host: a sudden need is met at once,
-// without waiting for others to give.
-#define POOL_DIVISOR 32
 
 // Whether the guest takes part in the sharing; others keep what they may hold.
 static bool shares(const PolicyGuest *guest)
@@ -184,10 +181,7 @@ void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
     size_t tier_count =
         sizeof(tiers) / sizeof(tiers[0]) - (host->reclaim ? TIERS_BEYOND_DEMAND : 0);
     for (size_t i = 0; i < tier_count; i++) {
-        bool beyond_demand = tiers[i].need == need_rest;
-        int64_t kept_bytes =
-            beyond_demand ? policy_min(rest, host->budget_bytes / POOL_DIVISOR) : 0;
-        rest = share_tier(guests, count, &tiers[i], rest - kept_bytes);
+        rest = share_tier(guests, count, &tiers[i], rest);
     }
     for (size_t i = 0; i < count; i++) {
         if (shares(&guests[i])) {
