@@ -19,8 +19,8 @@
 #define MAX_REACTION_US INT64_C(2000000)
 // However fast it grew, no guest keeps more than this part of its size for it.
 #define BURST_MAX_DIVISOR 4
-// The largest burst seen is forgotten by half in this time.
-#define BURST_HALF_LIFE_US INT64_C(10000000)
+// The largest burst is remembered for one to two of these windows.
+#define BURST_WINDOW_US INT64_C(10000000)
 // Per-processor counters and the balloon's own batches move the numbers by this much: no growth.
 #define NOISE_BYTES (4 * POLICY_MIB)
 
@@ -64,15 +64,6 @@ static int64_t per_second(int64_t amount, int64_t elapsed_us)
     return amount / (elapsed_us / 1000) * 1000;
 }
 
-// The remembered burst after `elapsed_us`: halved once a half-life, linearly in between.
-static int64_t decayed(int64_t bytes, int64_t elapsed_us)
-{
-    for (; elapsed_us >= BURST_HALF_LIFE_US; elapsed_us -= BURST_HALF_LIFE_US) {
-        bytes /= 2;
-    }
-    return bytes - bytes / 2 * (elapsed_us / 1000) / (BURST_HALF_LIFE_US / 1000);
-}
-
 // A burst is what a guest takes at the speed of its growth between two reports until it can have
 // more: until the next report, which comes as soon as this one did, and the time to react.
 static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t elapsed_us)
@@ -80,7 +71,13 @@ static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t
     int64_t grown_bytes = policy_max(committed_bytes - history->committed_bytes - NOISE_BYTES, 0);
     int64_t reaction_us = policy_min(elapsed_us + REACTION_US, MAX_REACTION_US);
     int64_t burst_bytes = per_second(grown_bytes, elapsed_us) / 1000 * (reaction_us / 1000);
-    history->burst_bytes = policy_max(burst_bytes, decayed(history->burst_bytes, elapsed_us));
+    history->burst_window_us += elapsed_us;
+    if (history->burst_window_us >= BURST_WINDOW_US) {
+        history->burst_window_us = 0;
+        history->former_burst_bytes = history->burst_bytes;
+        history->burst_bytes = 0;
+    }
+    history->burst_bytes = policy_max(history->burst_bytes, burst_bytes);
 }
 
 static void learn_pressure(PolicyHistory *history, const PolicySample *sample, int64_t elapsed_us)
@@ -159,11 +156,12 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
     PolicySample clean = sanitized(sample, size_bytes);
     learn(history, &clean, size_bytes);
 
+    int64_t burst_bytes = policy_max(history->burst_bytes, history->former_burst_bytes);
     bool under_pressure = clean.at_us < history->pressure_until_us;
     *demand = (PolicyDemand){
         .committed_bytes = clean.held_bytes - clean.available_bytes,
         .headroom_bytes = HEADROOM_FLOOR_BYTES +
-                          policy_min(history->burst_bytes, size_bytes / BURST_MAX_DIVISOR) +
+                          policy_min(burst_bytes, size_bytes / BURST_MAX_DIVISOR) +
                           (under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0),
         .comfort_bytes = size_bytes / HEADROOM_SIZE_DIVISOR,
         .cache_share_bytes = history->cache_share_bytes,

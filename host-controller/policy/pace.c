@@ -11,18 +11,25 @@
 // Differences below this part of a guest's size are not worth a command, nor below the floor.
 #define DEAD_BAND_DIVISOR 64
 #define DEAD_BAND_FLOOR_BYTES (8 * POLICY_MIB)
-// A guest this many dead bands below its share has others give for it.
-#define CONSIDERABLE_BANDS 1
 // What a guest is short of is handed out in slices of this; whatever else it is due whole, or in
 // whole dead bands.
 #define SLICE_BYTES POLICY_MIB
-// Of the steps in which guests are asked to give: the one for when nobody is short, and the last.
-#define ORDINARY_EASE 2
-#define LAST_EASE 4
 // What one guest gives back in the time another can wait for it, a quarter of a second.
 #define PROMPT_BYTES (256 * POLICY_MIB)
 // The balloon counts in pages of this size (virtio specification, traditional balloon device).
 #define BALLOON_PAGE_BYTES 4096
+
+// Guests are asked to give step by step, those with the most to spare first: from a sixteenth of
+// their size on, a thirty-second, a dead band, a quarter of one, anything. When nobody is short,
+// only what is worth a command is asked for.
+typedef enum Ease {
+    EASE_PLENTY,
+    EASE_MUCH,
+    EASE_ORDINARY,
+    EASE_LITTLE,
+    EASE_ANYTHING,
+    EASE_COUNT
+} Ease;
 
 static int64_t dead_band(const PolicyGuest *guest)
 {
@@ -72,22 +79,27 @@ static int64_t further_growth(const PolicyGuest *guest)
     return may_move(guest) && due(guest) >= dead_band(guest) ? due(guest) : 0;
 }
 
-// What a guest is due that is so far below its share that others are asked to give for it, though
-// it is not short.
-static int64_t considerable_growth(const PolicyGuest *guest)
+// What a guest is due for which others are asked to give.
+static int64_t desired_growth(const PolicyGuest *guest)
 {
-    return further_growth(guest) >= CONSIDERABLE_BANDS * dead_band(guest) ? due(guest)
-                                                                          : urgent_growth(guest);
+    return policy_max(urgent_growth(guest), further_growth(guest));
 }
 
+// Hands out what the pool has. The needs of the tiers have done their service: theirs is the room
+// for what is due now.
 static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes, bool urgent)
 {
-    int64_t (*need)(const PolicyGuest *) = urgent ? urgent_growth : further_growth;
-    int64_t level = policy_water_level(guests, count, *pool_bytes, need);
+    if (*pool_bytes <= 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        guests[i].need_bytes[0] = urgent ? urgent_growth(&guests[i]) : further_growth(&guests[i]);
+    }
+    int64_t level = policy_water_level(guests, count, 0, *pool_bytes);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
-        int64_t slice = policy_at_level(guest, level);
-        if (slice < guest->need_bytes) {
+        int64_t slice = policy_at_level(guest, 0, level);
+        if (slice < guest->need_bytes[0]) {
             slice -= slice % (urgent ? SLICE_BYTES : dead_band(guest));
         }
         if (slice > 0) {
@@ -104,70 +116,82 @@ static bool is_protected(const PolicyGuest *guest)
     return !guest->fresh || (guest->demand.under_pressure && !guest->pinned);
 }
 
-// What the guest would give back if all with at least `threshold_bytes` to spare did.
-static int64_t spare(const PolicyGuest *guest, int64_t threshold_bytes)
+// What the guest has to give back.
+static int64_t spare(const PolicyGuest *guest)
 {
-    int64_t spare_bytes = guest->target_bytes - rounded_share(guest);
-    bool gives = may_move(guest) && !is_protected(guest) && spare_bytes > 0 &&
-                 spare_bytes >= threshold_bytes;
-    return gives ? spare_bytes : 0;
+    bool gives = may_move(guest) && !is_protected(guest);
+    return gives ? policy_max(guest->target_bytes - rounded_share(guest), 0) : 0;
 }
 
-// How little a guest must have to spare to be asked, from the first step to the last.
-static int64_t threshold(const PolicyGuest *guest, int ease)
+// At which step a guest with that much to spare is asked for it.
+static Ease ease_of(const PolicyGuest *guest, int64_t spare_bytes)
 {
-    switch (ease) {
-    case 0:
-        return 4 * dead_band(guest);
-    case 1:
-        return 2 * dead_band(guest);
-    case 2:
-        return dead_band(guest);
-    case 3:
-        return policy_max(dead_band(guest) / 4, DEAD_BAND_FLOOR_BYTES);
-    default:
-        return 0;
+    int64_t band_bytes = dead_band(guest);
+    if (spare_bytes >= 4 * band_bytes) {
+        return EASE_PLENTY;
     }
+    if (spare_bytes >= 2 * band_bytes) {
+        return EASE_MUCH;
+    }
+    if (spare_bytes >= band_bytes) {
+        return EASE_ORDINARY;
+    }
+    return spare_bytes >= policy_max(band_bytes / 4, DEAD_BAND_FLOOR_BYTES) ? EASE_LITTLE
+                                                                            : EASE_ANYTHING;
 }
 
-// The first step at which enough comes back: few guests give much rather than many a little.
-static int find_ease(const PolicyGuest *guests, size_t count, int64_t wanted_bytes)
+// What is to come back beyond what is on its way already, and what could.
+typedef struct Survey {
+    int64_t urgent_bytes;             // for all to have what they are short of
+    int64_t desired_bytes;            // for all to have what they are due
+    int64_t prompt_bytes[EASE_COUNT]; // what comes back soon from those asked at each step
+} Survey;
+
+static Survey survey(const PolicyHost *host, const PolicyGuest *guests, size_t count)
 {
-    int ease = wanted_bytes > 0 ? 0 : ORDINARY_EASE;
-    for (; wanted_bytes > 0 && ease < LAST_EASE; ease++) {
-        int64_t sum = 0;
-        for (size_t i = 0; i < count; i++) {
-            sum += policy_min(spare(&guests[i], threshold(&guests[i], ease)), PROMPT_BYTES);
-        }
-        if (sum >= wanted_bytes) {
+    Survey survey = {.urgent_bytes = -host->budget_bytes, .desired_bytes = -host->budget_bytes};
+    for (size_t i = 0; i < count; i++) {
+        const PolicyGuest *guest = &guests[i];
+        int64_t spare_bytes = spare(guest);
+        survey.urgent_bytes += guest->plan_bytes + urgent_growth(guest);
+        survey.desired_bytes += guest->plan_bytes + desired_growth(guest);
+        survey.prompt_bytes[ease_of(guest, spare_bytes)] += policy_min(spare_bytes, PROMPT_BYTES);
+    }
+    return survey;
+}
+
+// The last step at which guests are asked. Of those who must give because somebody is short, few
+// give much rather than many a little. Otherwise guests give what they have much of; and whatever
+// is worth a command when idle memory is to be reclaimed, somebody is due more, or the host's pool
+// is half empty.
+static Ease find_ease(const PolicyHost *host, const Survey *survey)
+{
+    if (survey->urgent_bytes <= 0) {
+        bool useful = host->reclaim || survey->desired_bytes > -policy_pool_bytes(host) / 2;
+        return useful ? EASE_ORDINARY : EASE_MUCH;
+    }
+    int64_t sum = 0;
+    Ease ease = 0;
+    while (ease < EASE_ANYTHING) {
+        sum += survey->prompt_bytes[ease];
+        if (sum >= survey->urgent_bytes) {
             break;
         }
+        ease++;
     }
     return ease;
 }
 
-// What is to come back, beyond what is on its way already, for all to have what `growth` says of
-// them within the budget.
-static int64_t wanted_back(const PolicyHost *host, const PolicyGuest *guests, size_t count,
-                           int64_t growth(const PolicyGuest *guest))
-{
-    int64_t wanted = -host->budget_bytes;
-    for (size_t i = 0; i < count; i++) {
-        wanted += guests[i].plan_bytes + growth(&guests[i]);
-    }
-    return wanted;
-}
-
 static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t count)
 {
-    int64_t wanted = wanted_back(host, guests, count, urgent_growth);
-    int ease = find_ease(guests, count, wanted);
-    bool useful = host->reclaim || wanted_back(host, guests, count, considerable_growth) > 0;
-    bool asked = wanted > 0 || (useful && !host->adopting);
+    Survey found = survey(host, guests, count);
+    Ease ease = find_ease(host, &found);
+    bool asked = found.urgent_bytes > 0 || !host->adopting;
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
-        if (guest->pinned ? spare(guest, 0) > 0
-                          : asked && spare(guest, threshold(guest, ease)) > 0) {
+        int64_t spare_bytes = spare(guest);
+        bool gives = guest->pinned || (asked && ease_of(guest, spare_bytes) <= ease);
+        if (gives && spare_bytes > 0) {
             guest->plan_bytes = rounded_share(guest);
         }
     }
@@ -221,7 +245,6 @@ void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count)
         pool -= guests[i].ceiling_bytes;
     }
     plan_shrinks(host, guests, count);
-    pool = policy_max(pool, 0);
     hand_out(guests, count, &pool, true);
     if (!host->adopting) {
         hand_out(guests, count, &pool, false);

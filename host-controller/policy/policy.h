@@ -25,6 +25,9 @@
 // No size taken from a peer counts for more than this: 10,000 of them still fit an int64_t.
 #define POLICY_MAX_BYTES (INT64_C(1) << 48)
 
+// Of the budget this part is the host's pool.
+#define POLICY_POOL_DIVISOR 16
+
 // A guest whose last report is older is stale: two heartbeats of its agent were missed.
 #define POLICY_FRESH_US INT64_C(3000000)
 
@@ -45,11 +48,13 @@ typedef struct PolicyHistory {
     bool started;
     PolicySample last;
     int64_t committed_bytes;
-    int64_t burst_bytes;       // the most it took lately before it could have more, decaying
-    int64_t pressure_until_us; // the guest counts as under pressure until then
-    int64_t cache_share_bytes; // page cache it is taken to need
-    int cache_shift;           // of which 1/2^shift is let go a second
-    int64_t cache_calm_us;     // how long nothing was read back
+    int64_t burst_bytes;        // the most it took before it could have more, in this window
+    int64_t former_burst_bytes; // and in the one before
+    int64_t burst_window_us;    // how long this one has lasted
+    int64_t pressure_until_us;  // the guest counts as under pressure until then
+    int64_t cache_share_bytes;  // page cache it is taken to need
+    int cache_shift;            // of which 1/2^shift is let go a second
+    int64_t cache_calm_us;      // how long nothing was read back
 } PolicyHistory;
 
 // What a guest needs, and why, from what it cannot do without to what is pleasant to have.
@@ -88,6 +93,15 @@ typedef enum PolicyBound {
 // The word of BoundBy in protocol/controller.json.
 const char *policy_bound_name(PolicyBound bound);
 
+// The budget is shared out tier by tier, once everybody has its min.
+typedef enum PolicyTier {
+    POLICY_TIER_FIRM, // what a guest cannot do without
+    POLICY_TIER_COMFORT,
+    POLICY_TIER_CACHE,
+    POLICY_TIER_REST, // up to its max
+    POLICY_TIER_COUNT
+} PolicyTier;
+
 typedef struct PolicyGuest {
     // What is known.
     int64_t size_bytes;    // its memory with an empty balloon
@@ -107,7 +121,7 @@ typedef struct PolicyGuest {
     int64_t fair_share_bytes; // what it should have once everything has moved
     int64_t plan_bytes; // the target to set now; equals target_bytes when nothing is to be sent
     PolicyBound bound;
-    int64_t need_bytes; // working memory of policy_water_level()
+    int64_t need_bytes[POLICY_TIER_COUNT]; // working memory of policy_water_level()
 } PolicyGuest;
 
 typedef struct PolicyHost {
@@ -158,10 +172,16 @@ static inline int64_t policy_demand_bytes(const PolicyDemand *demand)
            demand->cache_share_bytes;
 }
 
+// What the host keeps at hand of what nobody demands, as long as it cannot give everybody its max:
+// a sudden need is met from it at once, without waiting for others to give.
+static inline int64_t policy_pool_bytes(const PolicyHost *host)
+{
+    return host->reclaim ? 0 : host->budget_bytes / POLICY_POOL_DIVISOR;
+}
+
 // Weighted max-min fairness: the highest level, in bytes per unit of weight, at which
-// sum(min(need, level * weight)) stays within `amount_bytes`. `need` says what a guest asks for; it
-// is left in the guest's need_bytes.
-int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_bytes,
-                           int64_t need(const PolicyGuest *guest));
-// What a guest gets at `level`, after policy_water_level() for the same need.
-int64_t policy_at_level(const PolicyGuest *guest, int64_t level);
+// sum(min(need, level * weight)) stays within `amount_bytes`, the needs being need_bytes[tier].
+int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier tier,
+                           int64_t amount_bytes);
+// What a guest gets at `level`.
+int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level);

@@ -22,73 +22,44 @@ static int64_t in_range(const PolicyGuest *guest, int64_t bytes)
     return policy_clamp(bytes, guest->min_bytes, guest->max_bytes);
 }
 
-// What the guest has once it has all of a tier and of those before it.
-static int64_t up_to_firm(const PolicyGuest *guest)
+// What the guest needs of each tier: its demand cut at the borders of the tiers, and its limits.
+static void work_out_needs(PolicyGuest *guest)
 {
-    return in_range(guest, guest->pinned ? guest->pinned_bytes : policy_firm_bytes(guest));
+    int64_t *need_bytes = guest->need_bytes;
+    for (int tier = 0; tier < POLICY_TIER_COUNT; tier++) {
+        need_bytes[tier] = 0;
+    }
+    if (!shares(guest)) {
+        return;
+    }
+    if (guest->pinned) {
+        need_bytes[POLICY_TIER_FIRM] = guest->pinned_bytes - guest->min_bytes;
+        return;
+    }
+    int64_t firm = policy_firm_bytes(guest);
+    int64_t up_to_firm = in_range(guest, firm);
+    int64_t up_to_comfort = in_range(guest, firm + guest->demand.comfort_bytes);
+    int64_t up_to_cache = in_range(guest, policy_demand_bytes(&guest->demand));
+    need_bytes[POLICY_TIER_FIRM] = up_to_firm - guest->min_bytes;
+    need_bytes[POLICY_TIER_COMFORT] = up_to_comfort - up_to_firm;
+    need_bytes[POLICY_TIER_CACHE] = up_to_cache - up_to_comfort;
+    need_bytes[POLICY_TIER_REST] = guest->max_bytes - up_to_cache;
 }
 
-static int64_t up_to_comfort(const PolicyGuest *guest)
+int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level)
 {
-    return guest->pinned ? up_to_firm(guest)
-                         : in_range(guest, policy_firm_bytes(guest) + guest->demand.comfort_bytes);
-}
-
-static int64_t up_to_cache(const PolicyGuest *guest)
-{
-    return guest->pinned ? up_to_firm(guest) : in_range(guest, policy_demand_bytes(&guest->demand));
-}
-
-static int64_t need_firm(const PolicyGuest *guest)
-{
-    return shares(guest) ? up_to_firm(guest) - guest->min_bytes : 0;
-}
-
-static int64_t need_comfort(const PolicyGuest *guest)
-{
-    return shares(guest) ? up_to_comfort(guest) - up_to_firm(guest) : 0;
-}
-
-static int64_t need_cache(const PolicyGuest *guest)
-{
-    return shares(guest) ? up_to_cache(guest) - up_to_comfort(guest) : 0;
-}
-
-static int64_t need_rest(const PolicyGuest *guest)
-{
-    return shares(guest) && !guest->pinned ? guest->max_bytes - up_to_cache(guest) : 0;
-}
-
-// The tiers in the order in which they are served; the last only as long as idle memory is not to
-// be reclaimed.
-#define TIERS_BEYOND_DEMAND 1
-typedef struct Tier {
-    int64_t (*need)(const PolicyGuest *guest);
-    PolicyBound bound; // what a guest is bound by that gets all of this tier and nothing after it
-} Tier;
-
-static const Tier tiers[] = {
-    {need_firm, POLICY_BOUND_DEMAND},
-    {need_comfort, POLICY_BOUND_DEMAND},
-    {need_cache, POLICY_BOUND_DEMAND},
-    {need_rest, POLICY_BOUND_FAIR_SHARE},
-};
-
-int64_t policy_at_level(const PolicyGuest *guest, int64_t level)
-{
-    return policy_min(guest->need_bytes, level * guest->weight);
+    return policy_min(guest->need_bytes[tier], level * guest->weight);
 }
 
 // Approached from below: each round gives the weight of those who still need more all that the
 // others leave over, so that the sum never passes the amount. It ends after a few rounds; the cap
 // only keeps a contrived set of needs from making it long.
-int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_bytes,
-                           int64_t need(const PolicyGuest *guest))
+int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier tier,
+                           int64_t amount_bytes)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        guests[i].need_bytes = need(&guests[i]);
-        sum += guests[i].need_bytes;
+        sum += guests[i].need_bytes[tier];
     }
     if (sum <= amount_bytes) {
         return POLICY_MAX_BYTES;
@@ -98,8 +69,8 @@ int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_byt
         int64_t left_bytes = amount_bytes;
         int64_t weight = 0;
         for (size_t i = 0; i < count; i++) {
-            bool satisfied = guests[i].need_bytes <= level * guests[i].weight;
-            left_bytes -= satisfied ? guests[i].need_bytes : 0;
+            bool satisfied = guests[i].need_bytes[tier] <= level * guests[i].weight;
+            left_bytes -= satisfied ? guests[i].need_bytes[tier] : 0;
             weight += satisfied ? 0 : guests[i].weight;
         }
         if (weight == 0 || left_bytes / weight == level) {
@@ -112,22 +83,36 @@ int64_t policy_water_level(PolicyGuest *guests, size_t count, int64_t amount_byt
 
 // Gives each guest what it gets of a tier; returns what is left for the next: nothing once a tier
 // did not suffice, not even the last bytes that could not be divided.
-static int64_t share_tier(PolicyGuest *guests, size_t count, const Tier *tier, int64_t amount_bytes)
+static int64_t share_tier(PolicyGuest *guests, size_t count, PolicyTier tier, int64_t amount_bytes)
 {
-    int64_t level = policy_water_level(guests, count, amount_bytes, tier->need);
+    int64_t level = policy_water_level(guests, count, tier, amount_bytes);
+    PolicyBound bound = tier == POLICY_TIER_REST ? POLICY_BOUND_FAIR_SHARE : POLICY_BOUND_DEMAND;
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
-        int64_t need_bytes = guest->need_bytes;
-        int64_t part_bytes = policy_at_level(guest, level);
+        int64_t need_bytes = guest->need_bytes[tier];
+        int64_t part_bytes = policy_at_level(guest, tier, level);
         guest->fair_share_bytes += part_bytes;
         amount_bytes -= part_bytes;
         if (part_bytes < need_bytes) {
             guest->bound = POLICY_BOUND_FAIR_SHARE;
         } else if (need_bytes > 0) {
-            guest->bound = tier->bound;
+            guest->bound = bound;
         }
     }
     return level < POLICY_MAX_BYTES ? 0 : amount_bytes;
+}
+
+// What of `amount_bytes`, which nobody demands, the guests may have besides: all of it when it
+// suffices for everybody's max, otherwise all but the host's pool.
+static int64_t beyond_the_pool(const PolicyHost *host, const PolicyGuest *guests, size_t count,
+                               int64_t amount_bytes)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += guests[i].need_bytes[POLICY_TIER_REST];
+    }
+    return sum <= amount_bytes ? amount_bytes
+                               : policy_max(amount_bytes - policy_pool_bytes(host), 0);
 }
 
 // What is left of the budget once those who do not take part keep what they may hold, and all
@@ -162,7 +147,7 @@ static void note_granted(PolicyGuest *guest)
 
 static void name_limits(PolicyGuest *guest)
 {
-    if (guest->pinned && guest->fair_share_bytes == up_to_firm(guest)) {
+    if (guest->pinned && guest->fair_share_bytes == guest->pinned_bytes) {
         guest->bound = POLICY_BOUND_PINNED;
     } else if (guest->fair_share_bytes >= guest->max_bytes) {
         guest->bound = POLICY_BOUND_MAXIMUM;
@@ -175,13 +160,15 @@ void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
 {
     int64_t rest = above_the_minima(host, guests, count);
     for (size_t i = 0; i < count; i++) {
+        work_out_needs(&guests[i]);
         guests[i].fair_share_bytes =
             shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
     }
-    size_t tier_count =
-        sizeof(tiers) / sizeof(tiers[0]) - (host->reclaim ? TIERS_BEYOND_DEMAND : 0);
-    for (size_t i = 0; i < tier_count; i++) {
-        rest = share_tier(guests, count, &tiers[i], rest);
+    for (PolicyTier tier = POLICY_TIER_FIRM; tier < POLICY_TIER_REST; tier++) {
+        rest = share_tier(guests, count, tier, rest);
+    }
+    if (!host->reclaim) {
+        share_tier(guests, count, POLICY_TIER_REST, beyond_the_pool(host, guests, count, rest));
     }
     for (size_t i = 0; i < count; i++) {
         if (shares(&guests[i])) {
