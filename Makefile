@@ -118,12 +118,12 @@ list-fuzz:
 	@echo $(FUZZERS)
 $(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
                                 agent/*.[ch] host-controller/*.[ch] \
-                                host-controller/policy/*.[ch])
+                                host-controller/policy/*.[ch] host-controller/sim/*.[ch])
 	@mkdir -p $(@D)
 	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
 	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) -o $@ $< \
 	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
-	      $(call sources,host-controller) $(wildcard host-controller/policy/*.c) \
+	      $(call sources,host-controller host-controller/policy host-controller/sim) \
 	      $(procps_libs) $(pkg_libs)
 
 .PHONY: deps check check-quick check-e2e lint fuzz bench demo
