@@ -2,7 +2,7 @@
 #include "host-controller/agent-link.h"
 
 #include "host-controller/backoff.h"
-#include "host-controller/timer.h"
+#include "protocol/transport/timer.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/qmp.h"

@@ -2,7 +2,7 @@
 #include "host-controller/control-server.h"
 
 #include "host-controller/control-commands.h"
-#include "host-controller/timer.h"
+#include "protocol/transport/timer.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"

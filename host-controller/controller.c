@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/controller.h"
 
-#include "host-controller/timer.h"
+#include "protocol/transport/timer.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 
 #include <string.h>
 
 // Changes that are not urgent are planned together, once in this time at most.
-#define PLAN_SPACING_US INT64_C(20000)
+#define PLAN_SPACING_US INT64_C(100000)
 // Without any change: pauses end, stalled guests are tried again, the host's memory is looked at.
 #define PLAN_IDLE_US INT64_C(1000000)
 

@@ -302,6 +302,16 @@ static void on_stale(void *context)
     changed(context, GUEST_URGENCY_NOW);
 }
 
+// Whether the guest cannot do without more than it was given, and may have more.
+static bool lacks_memory(const Guest *guest)
+{
+    int64_t min_bytes;
+    int64_t max_bytes;
+    guest_limits(guest, &min_bytes, &max_bytes);
+    int64_t firm_bytes = guest->demand.committed_bytes + guest->demand.headroom_bytes;
+    return policy_min(firm_bytes, max_bytes) > guest->balloon.target_bytes;
+}
+
 static void on_report(AgentLink *link, const MemoryReport *report, void *context)
 {
     (void)link;
@@ -329,9 +339,8 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
         .refault_bytes = memory_report_get(report, REPORT_PAGING_REFAULT_FILE),
     };
     policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
-    bool urgent =
-        report->reason == REPORT_REASON_TREND || report->reason == REPORT_REASON_PRESSURE ||
-        guest->demand.committed_bytes + guest->demand.headroom_bytes > guest->balloon.target_bytes;
+    bool urgent = report->reason == REPORT_REASON_TREND ||
+                  report->reason == REPORT_REASON_PRESSURE || lacks_memory(guest);
     // However often a guest cries for help, it does not drive the others' plans.
     urgent = urgent && now_us - guest->urgent_us >= URGENT_SPACING_US;
     guest->urgent_us = urgent ? now_us : guest->urgent_us;

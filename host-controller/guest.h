@@ -11,7 +11,7 @@
 #include "host-controller/config.h"
 #include "host-controller/policy/policy.h"
 #include "host-controller/qmp-client.h"
-#include "host-controller/timer.h"
+#include "protocol/transport/timer.h"
 #include "protocol/report.h"
 
 typedef struct Guest Guest;

@@ -2,10 +2,12 @@
 #include "protocol/transport/line-channel.h"
 
 #include "protocol/limits.h"
+#include "protocol/transport/fd-watch.h"
+#include "protocol/transport/timer.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,56 +36,37 @@ struct LineChannel {
     size_t max_events;
     uint64_t dropped_events;
 
-    GByteArray *held_input; // read, but not handed on while replies wait; NULL: none
+    GByteArray *held_input; // read, but not handed on yet; NULL: none
+    int64_t paid_until_us;  // the peer's lines are paid for up to this moment
 
-    GSource *readable;
-    GSource *writable;
-    GSource *failure; // tells of a failed write from the loop, never from within a send
+    FdWatch *watch;
+    Timer *later; // takes up held input again, or tells of a failed write from the loop
+    bool failed;
 
     unsigned busy; // handlers running: the memory is kept until they are done
     bool ended;    // nothing is read or written any more
     bool freed;
 };
 
-static gboolean on_readable(int fd, GIOCondition condition, void *data);
-static gboolean on_writable(int fd, GIOCondition condition, void *data);
+static void on_ready(uint32_t events, void *context);
+static void on_later(void *context);
 
-static void drop_source(GSource **source)
+static bool replies_wait(const LineChannel *channel)
 {
-    if (*source) {
-        g_source_destroy(*source);
-        g_clear_pointer(source, g_source_unref);
-    }
-}
-
-static GSource *watch_fd(LineChannel *channel, GIOCondition condition, GUnixFDSourceFunc function)
-{
-    GSource *source = g_unix_fd_source_new(channel->fd, condition);
-    g_source_set_callback(source, G_SOURCE_FUNC(function), channel, NULL);
-    g_source_attach(source, g_main_context_get_thread_default());
-    return source;
+    return channel->pending_reply_bytes > LIMIT_PENDING_REPLY_BYTES;
 }
 
 static bool may_read(const LineChannel *channel)
 {
-    return channel->pending_reply_bytes <= LIMIT_PENDING_REPLY_BYTES;
+    return !channel->held_input && !replies_wait(channel);
 }
 
 // Watches the descriptor for just what can be done now.
-static void update_sources(LineChannel *channel)
+static void update_watch(LineChannel *channel)
 {
-    if (channel->ended || channel->freed) {
-        return;
-    }
-    if (!may_read(channel)) {
-        drop_source(&channel->readable);
-    } else if (!channel->readable) {
-        channel->readable = watch_fd(channel, G_IO_IN, on_readable);
-    }
-    if (g_queue_is_empty(&channel->output)) {
-        drop_source(&channel->writable);
-    } else if (!channel->writable) {
-        channel->writable = watch_fd(channel, G_IO_OUT, on_writable);
+    if (!channel->ended && !channel->freed) {
+        uint32_t writing = g_queue_is_empty(&channel->output) ? 0 : EPOLLOUT;
+        fd_watch_set(channel->watch, (may_read(channel) ? EPOLLIN : 0) | writing);
     }
 }
 
@@ -99,15 +82,10 @@ LineChannel *line_channel_new(int fd, size_t max_line_bytes, size_t max_events,
     channel->context = context;
     channel->max_events = max_events;
     g_queue_init(&channel->output);
-    update_sources(channel);
+    channel->watch = fd_watch_new(fd, on_ready, channel);
+    channel->later = timer_new(on_later, channel);
+    update_watch(channel);
     return channel;
-}
-
-static void drop_sources(LineChannel *channel)
-{
-    drop_source(&channel->readable);
-    drop_source(&channel->writable);
-    drop_source(&channel->failure);
 }
 
 void line_channel_free(LineChannel *channel)
@@ -117,7 +95,8 @@ void line_channel_free(LineChannel *channel)
     }
     if (!channel->freed) {
         channel->freed = true;
-        drop_sources(channel);
+        fd_watch_free(channel->watch);
+        timer_free(channel->later);
         close(channel->fd);
         line_framer_clear(&channel->framer);
         g_queue_clear_full(&channel->output, g_free);
@@ -151,21 +130,44 @@ static bool end(LineChannel *channel, LineChannelEnd reason, const char *message
     }
     if (!go_on) {
         channel->ended = true;
-        drop_sources(channel);
+        fd_watch_set(channel->watch, 0);
+        timer_disarm(channel->later);
     }
     return go_on;
 }
 
 // --- input ------------------------------------------------------------------------------------
 
+// Keeps input until it may be handed on: when replies have been read, or when its time has come.
+static void hold_input(LineChannel *channel, const char *bytes, size_t length)
+{
+    channel->held_input = g_byte_array_sized_new((guint)length);
+    g_byte_array_append(channel->held_input, (const guint8 *)bytes, (guint)length);
+    if (!replies_wait(channel)) {
+        timer_arm(channel->later, channel->paid_until_us);
+    }
+}
+
+// Whether the peer has been quiet long enough for another line.
+static bool is_paid(const LineChannel *channel)
+{
+    return channel->paid_until_us <= g_get_monotonic_time();
+}
+
+// However fast a peer writes, what it sends costs us no more than a fixed part of our time.
+static void charge(LineChannel *channel, size_t length)
+{
+    int64_t from_us = MAX(channel->paid_until_us, g_get_monotonic_time() - LIMIT_LINE_BURST_US);
+    channel->paid_until_us = from_us + MAX((int64_t)length, LIMIT_LINE_COST_US);
+}
+
 // Hands on the lines among `bytes`; what cannot be handed on yet is held. False when the channel
 // ended or was freed.
 static bool take_input(LineChannel *channel, const char *bytes, size_t length)
 {
     while (length > 0) {
-        if (!may_read(channel)) {
-            channel->held_input = g_byte_array_sized_new((guint)length);
-            g_byte_array_append(channel->held_input, (const guint8 *)bytes, (guint)length);
+        if (replies_wait(channel) || !is_paid(channel)) {
+            hold_input(channel, bytes, length);
             return true;
         }
         LineEvent event = line_framer_push(&channel->framer, &bytes, &length);
@@ -174,6 +176,7 @@ static bool take_input(LineChannel *channel, const char *bytes, size_t length)
                 return false;
             }
         } else if (event == LINE_EVENT_LINE) {
+            charge(channel, channel->framer.line->len);
             channel->handlers->line(channel, channel->framer.line->str, channel->framer.line->len,
                                     channel->framer.after_sentinel, channel->context);
             if (channel->freed || channel->ended) {
@@ -184,57 +187,43 @@ static bool take_input(LineChannel *channel, const char *bytes, size_t length)
     return true;
 }
 
-static gboolean on_readable(int fd, GIOCondition condition, void *data)
+static void take_held_input(LineChannel *channel)
 {
-    (void)condition;
-    LineChannel *channel = data;
+    g_autoptr(GByteArray) held = g_steal_pointer(&channel->held_input);
+    take_input(channel, (const char *)held->data, held->len);
+}
+
+static void read_input(LineChannel *channel)
+{
     char chunk[READ_CHUNK_BYTES];
     size_t burst = 0;
-    enter(channel);
     while (burst < LIMIT_READ_BURST_BYTES && may_read(channel)) {
-        ssize_t count = read(fd, chunk, sizeof(chunk));
+        ssize_t count = read(channel->fd, chunk, sizeof(chunk));
         if (count < 0) {
             if (errno != EAGAIN && errno != EINTR) {
                 end(channel, LINE_CHANNEL_END_ERROR, g_strerror(errno));
             }
-            break;
+            return;
         }
         if (count == 0) {
             end(channel, LINE_CHANNEL_END_CLOSED, "closed by the other side");
-            break;
+            return;
         }
         burst += (size_t)count;
-        if (!take_input(channel, chunk, (size_t)count)) {
-            break;
-        }
-        if ((size_t)count < sizeof(chunk)) {
-            break;
+        if (!take_input(channel, chunk, (size_t)count) || (size_t)count < sizeof(chunk)) {
+            return;
         }
     }
-    update_sources(channel);
-    leave(channel);
-    return G_SOURCE_CONTINUE;
 }
 
 // --- output -----------------------------------------------------------------------------------
 
-static gboolean on_failure(void *data)
-{
-    LineChannel *channel = data;
-    enter(channel);
-    end(channel, LINE_CHANNEL_END_ERROR, "writing failed");
-    leave(channel);
-    return G_SOURCE_REMOVE;
-}
-
 static void fail_later(LineChannel *channel)
 {
+    channel->failed = true;
     channel->ended = true;
-    drop_sources(channel);
-    channel->failure = g_idle_source_new();
-    g_source_set_priority(channel->failure, G_PRIORITY_DEFAULT);
-    g_source_set_callback(channel->failure, on_failure, channel, NULL);
-    g_source_attach(channel->failure, g_main_context_get_thread_default());
+    fd_watch_set(channel->watch, 0);
+    timer_arm(channel->later, 0);
 }
 
 // Writes what the descriptor takes now: a count, possibly 0, or -1 when it failed for good.
@@ -305,7 +294,7 @@ static void send_line(LineChannel *channel, const char *bytes, size_t length, bo
     }
     if ((size_t)written < length) {
         enqueue(channel, bytes, length, (size_t)written, is_event);
-        update_sources(channel);
+        update_watch(channel);
     }
 }
 
@@ -339,26 +328,47 @@ static bool flush(LineChannel *channel)
     return true;
 }
 
-static gboolean on_writable(int fd, GIOCondition condition, void *data)
+// --- turns ------------------------------------------------------------------------------------
+
+static void write_output(LineChannel *channel)
 {
-    (void)fd;
-    LineChannel *channel = data;
+    if (!flush(channel)) {
+        end(channel, LINE_CHANNEL_END_ERROR, g_strerror(errno));
+    } else if (channel->held_input && !replies_wait(channel)) {
+        take_held_input(channel);
+    }
+}
+
+static void on_ready(uint32_t events, void *context)
+{
+    LineChannel *channel = context;
+    bool was_reading = may_read(channel);
     enter(channel);
-    if ((condition & G_IO_HUP) && !channel->readable) {
+    if (was_reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+        read_input(channel);
+    } else if (events & EPOLLHUP) {
         // Nobody will read what waits, and no read() will tell while none is made. A port whose
         // host side is closed would say EAGAIN for ever.
         end(channel, LINE_CHANNEL_END_CLOSED, "closed by the other side");
-    } else if (!flush(channel)) {
-        end(channel, LINE_CHANNEL_END_ERROR, g_strerror(errno));
-    } else {
-        if (may_read(channel) && channel->held_input) {
-            g_autoptr(GByteArray) held = g_steal_pointer(&channel->held_input);
-            take_input(channel, (const char *)held->data, held->len);
-        }
-        update_sources(channel);
     }
+    if ((events & (EPOLLOUT | EPOLLERR)) && !channel->freed && !channel->ended) {
+        write_output(channel);
+    }
+    update_watch(channel);
     leave(channel);
-    return G_SOURCE_CONTINUE;
+}
+
+static void on_later(void *context)
+{
+    LineChannel *channel = context;
+    enter(channel);
+    if (channel->failed) {
+        end(channel, LINE_CHANNEL_END_ERROR, "writing failed");
+    } else if (channel->held_input && !replies_wait(channel)) {
+        take_held_input(channel);
+    }
+    update_watch(channel);
+    leave(channel);
 }
 
 uint64_t line_channel_dropped_events(const LineChannel *channel)

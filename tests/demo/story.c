@@ -3,8 +3,7 @@
 
 #include "protocol/error.h"
 #include "tests/support/deadline.h"
-
-#include <string.h>
+#include "tests/support/guest-load.h"
 
 // How often the guests' sizes are looked at, and at every which of these looks the controller's.
 #define TICK_US (20 * MS_US)
@@ -17,7 +16,6 @@
 #define RETURN_TIMEOUT_US (25 * SECOND_US)
 // Memory counts as returned when the taker is this near to where it was.
 #define RETURN_SLACK_BYTES (32 * MIB)
-#define CLOCK_SAMPLES 5
 
 static bool fail(GError **error, const char *text)
 {
@@ -95,47 +93,6 @@ static void note_extremes(const Scene *scene, StoryResult *result)
 
 // --- need -------------------------------------------------------------------------------------
 
-// The guest's monotonic clock on ours.
-typedef struct GuestClock {
-    int64_t offset_us; // add to the guest's time
-    int64_t error_us;  // either way
-} GuestClock;
-
-static bool align_clock(Vm *vm, GuestClock *clock, GError **error)
-{
-    *clock = (GuestClock){.error_us = G_MAXINT64};
-    for (int i = 0; i < CLOCK_SAMPLES; i++) {
-        g_autofree char *output = NULL;
-        int64_t before_us = g_get_monotonic_time();
-        if (vm_run(vm, "load clock", VM_COMMAND_TIMEOUT_US, &output, error) < 0) {
-            return false;
-        }
-        int64_t half_us = (g_get_monotonic_time() - before_us) / 2;
-        if (half_us < clock->error_us) {
-            int64_t guest_us = g_ascii_strtoll(output, NULL, 10);
-            *clock = (GuestClock){.offset_us = before_us + half_us - guest_us, .error_us = half_us};
-        }
-    }
-    return true;
-}
-
-// Reads what tests/guest/load.c printed; the times on our clock.
-static bool parse_touched(const char *output, const GuestClock *clock, int64_t *began_us,
-                          int64_t *ended_us, GError **error)
-{
-    if (!strchr(output, '{')) {
-        return fail(error, "the program that needed memory was killed");
-    }
-    g_autoptr(json_t) line = json_message_parse(output, strlen(output), error);
-    if (!line || !json_member_int(line, "began-us", 0, G_MAXINT64, began_us, error) ||
-        !json_member_int(line, "ended-us", 0, G_MAXINT64, ended_us, error)) {
-        return false;
-    }
-    *began_us += clock->offset_us;
-    *ended_us += clock->offset_us;
-    return true;
-}
-
 // Waits until the taker's program has touched all it needs. `*growth_us` becomes the time of the
 // first growth seen, or stays -1; `*output` what the program printed.
 static bool watch_growth(Story *story, StoryResult *result, int64_t *growth_us, char **output,
@@ -169,7 +126,7 @@ static bool need(Story *story, StoryResult *result, GError **error)
 {
     Vm *vm = taker(story)->vm;
     GuestClock clock;
-    if (!align_clock(vm, &clock, error)) {
+    if (!guest_clock_align(vm, &clock, error)) {
         return false;
     }
     note_sizes(story->scene, result->before_bytes);
@@ -182,17 +139,16 @@ static bool need(Story *story, StoryResult *result, GError **error)
                                                story->need_bytes);
     g_autofree char *output = NULL;
     int64_t growth_us = -1;
-    int64_t began_us;
-    int64_t ended_us;
+    GuestLoadTimes times;
     if (!vm_begin(vm, command, error) || !watch_growth(story, result, &growth_us, &output, error) ||
-        !parse_touched(output, &clock, &began_us, &ended_us, error)) {
+        !guest_load_parse(output, &clock, &times, error)) {
         return false;
     }
     if (growth_us < 0) {
         return fail(error, "the guest in need was never given anything");
     }
-    result->first_growth_us = growth_us - began_us;
-    result->satisfied_us = ended_us - began_us;
+    result->first_growth_us = growth_us - times.began_us;
+    result->satisfied_us = times.ended_us - times.began_us;
     result->clock_error_us = clock.error_us;
     return true;
 }

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tight hand-over between real guests: some hold memory in use, others touch as much as is left as
+// fast as they can, under a budget hardly above what all truly need. Says how many survive, how far
+// the budget was exceeded, how soon a guest in need began to grow, and how long it took against the
+// same with memory to spare.
+//
+// Every round boots new guests. BENCH_ROUNDS (default 5) rounds each; BENCH_ONLY names one
+// scenario.
+#include "tests/support/deadline.h"
+#include "tests/support/guest-load.h"
+#include "tests/support/vm-lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUEST_BYTES (1024 * MIB)
+#define MAX_GUESTS 6
+#define MAX_ROUNDS 100
+#define DEFAULT_ROUNDS 5
+// Asked without a pause QEMU would be kept from moving its balloon.
+#define POLL_US (4 * MS_US)
+#define SETTLE_TIMEOUT_US (60 * SECOND_US)
+#define SETTLED_FOR_US (1500 * MS_US)
+#define SPIKE_TIMEOUT_US (60 * SECOND_US)
+
+typedef struct Scenario {
+    const char *name;
+    int holders; // guests that hold hold_mib in use
+    int takers;  // guests that touch need_mib at once
+    int hold_mib;
+    int need_mib;
+    int budget_mib;
+    int zram_mib;
+    bool deflate_on_oom;
+} Scenario;
+
+static const Scenario scenarios[] = {
+    {.name = "tight-280",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1100},
+    {.name = "tight-300",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 300,
+     .budget_mib = 1100},
+    {.name = "tight-280-zram",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1100,
+     .zram_mib = 256},
+    {.name = "tight-280-deflate",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1100,
+     .deflate_on_oom = true},
+    {.name = "six-two-spiking",
+     .holders = 4,
+     .takers = 2,
+     .hold_mib = 400,
+     .need_mib = 280,
+     .budget_mib = 3120},
+};
+
+typedef struct Taker {
+    Vm *vm;
+    GuestClock clock;
+    int64_t before_bytes;
+    int64_t growth_us; // the first growth seen; -1: none
+    bool ended;
+    char *output;
+} Taker;
+
+// What was seen, one entry a guest in need.
+typedef struct Figures {
+    int spikes;
+    int survived;
+    int64_t growth_us[MAX_ROUNDS * 2];
+    int growths;
+    int64_t touched_us[MAX_ROUNDS * 2];
+    int64_t most_over_bytes;
+} Figures;
+
+static void must(bool done, const GError *error)
+{
+    if (!done) {
+        fprintf(stderr, "bench-handover: %s\n", error ? error->message : "failed");
+        exit(EXIT_FAILURE);
+    }
+}
+
+static int64_t sum_actual(Vm **vms, int count)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        int64_t actual_bytes = vm_actual_bytes(vms[i], &error);
+        must(actual_bytes >= 0, error);
+        sum += actual_bytes;
+    }
+    return sum;
+}
+
+// Waits until the guests fit the budget and have stopped moving.
+static void settle(Vm **vms, int count, int64_t budget_bytes)
+{
+    int64_t deadline_us = deadline_after(SETTLE_TIMEOUT_US);
+    int64_t last_bytes = 0;
+    int64_t since_us = 0;
+    for (;;) {
+        int64_t sum_bytes = sum_actual(vms, count);
+        int64_t now_us = g_get_monotonic_time();
+        if (sum_bytes != last_bytes || sum_bytes > budget_bytes) {
+            since_us = now_us;
+        } else if (now_us - since_us >= SETTLED_FOR_US) {
+            return;
+        }
+        must(deadline_left_us(deadline_us) > 0, NULL);
+        last_bytes = sum_bytes;
+        g_usleep(50 * MS_US);
+    }
+}
+
+static void begin_spike(Taker *taker, int need_mib)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *command = g_strdup_printf("load touch %dM --hold 0", need_mib);
+    taker->before_bytes = vm_actual_bytes(taker->vm, &error);
+    taker->growth_us = -1;
+    must(taker->before_bytes >= 0 && guest_clock_align(taker->vm, &taker->clock, &error) &&
+             vm_begin(taker->vm, command, &error),
+         error);
+}
+
+static void watch_taker(Taker *taker)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t actual_bytes = vm_actual_bytes(taker->vm, &error);
+    must(actual_bytes >= 0, error);
+    if (taker->growth_us < 0 && actual_bytes > taker->before_bytes) {
+        taker->growth_us = g_get_monotonic_time();
+    }
+    int status;
+    GuestShellResult result = vm_poll(taker->vm, &status, &taker->output, &error);
+    must(result != GUEST_SHELL_FAILED, error);
+    taker->ended = result == GUEST_SHELL_ENDED;
+}
+
+static void note(Taker *taker, Figures *figures)
+{
+    g_autoptr(GError) error = NULL;
+    GuestLoadTimes times;
+    int64_t kills = vm_oom_kills(taker->vm, &error);
+    must(kills >= 0, error);
+    figures->spikes++;
+    if (!guest_load_parse(taker->output, &taker->clock, &times, &error) || kills > 0) {
+        return;
+    }
+    figures->touched_us[figures->survived++] = times.ended_us - times.began_us;
+    if (taker->growth_us >= 0) {
+        figures->growth_us[figures->growths++] = taker->growth_us - times.began_us;
+    }
+}
+
+// All takers at once, watched until the last has ended.
+static void spike(const Scenario *scenario, Vm **vms, int64_t budget_bytes, Figures *figures)
+{
+    int count = scenario->holders + scenario->takers;
+    Taker takers[MAX_GUESTS] = {0};
+    for (int i = 0; i < scenario->takers; i++) {
+        takers[i].vm = vms[scenario->holders + i];
+        begin_spike(&takers[i], scenario->need_mib);
+    }
+    int64_t deadline_us = deadline_after(SPIKE_TIMEOUT_US);
+    for (int running = scenario->takers; running > 0;) {
+        must(deadline_left_us(deadline_us) > 0, NULL);
+        running = 0;
+        for (int i = 0; i < scenario->takers; i++) {
+            if (!takers[i].ended) {
+                watch_taker(&takers[i]);
+                running += !takers[i].ended;
+            }
+        }
+        int64_t over_bytes = sum_actual(vms, count) - budget_bytes;
+        figures->most_over_bytes = MAX(figures->most_over_bytes, over_bytes);
+        g_usleep(POLL_US);
+    }
+    for (int i = 0; i < scenario->takers; i++) {
+        note(&takers[i], figures);
+        g_free(takers[i].output);
+    }
+}
+
+static void boot(VmLab *lab, const Scenario *scenario, Vm **vms)
+{
+    static const char *const names[MAX_GUESTS] = {"alpha", "beta",    "gamma",
+                                                  "delta", "epsilon", "zeta"};
+    g_autoptr(GError) error = NULL;
+    for (int i = 0; i < scenario->holders + scenario->takers; i++) {
+        VmOptions options = {.name = names[i],
+                             .memory_bytes = GUEST_BYTES,
+                             .zram_bytes = scenario->zram_mib * MIB,
+                             .deflate_on_oom = scenario->deflate_on_oom};
+        vms[i] = vm_lab_add(lab, &options, &error);
+        must(vms[i] != NULL, error);
+    }
+    must(vm_lab_wait_ready(lab, &error), error);
+    g_autofree char *command = g_strdup_printf(
+        "mkfifo /tmp/held; load touch %dM >/tmp/held & head -n 1 /tmp/held", scenario->hold_mib);
+    for (int i = 0; i < scenario->holders; i++) {
+        must(vm_run(vms[i], command, VM_COMMAND_TIMEOUT_US, NULL, &error) == 0, error);
+    }
+}
+
+// One round on new guests; with `budget_bytes` 0 there is no controller and memory to spare.
+static void run_round(const Scenario *scenario, int64_t budget_bytes, Figures *figures)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VmLab) lab = vm_lab_new(&error);
+    must(lab != NULL, error);
+    Vm *vms[MAX_GUESTS];
+    boot(lab, scenario, vms);
+    if (budget_bytes > 0) {
+        g_autofree char *config = vm_lab_write_configuration(lab, budget_bytes, NULL, &error);
+        must(config && vm_lab_start_controller(lab, config, NULL, &error), error);
+        settle(vms, scenario->holders + scenario->takers, budget_bytes);
+    }
+    spike(scenario, vms, budget_bytes, figures);
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a;
+    int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+// The value below which `percent` of the values lie, in milliseconds; sorts them. 0 of none.
+static double percentile_ms(int64_t *values_us, int count, int percent)
+{
+    if (count == 0) {
+        return 0;
+    }
+    qsort(values_us, (size_t)count, sizeof(*values_us), compare);
+    return (double)values_us[(count * percent - 1) / 100] / (double)MS_US;
+}
+
+static void measure(const Scenario *scenario, int rounds, bool first)
+{
+    Figures tight = {.most_over_bytes = -G_MAXINT64};
+    Figures spare = {0};
+    for (int round = 0; round < rounds; round++) {
+        run_round(scenario, scenario->budget_mib * MIB, &tight);
+        run_round(scenario, 0, &spare);
+    }
+    double touched_ms = percentile_ms(tight.touched_us, tight.survived, 50);
+    double spare_ms = percentile_ms(spare.touched_us, spare.survived, 50);
+    printf("%s\"%s\": {\"spikes\": %d, \"survived\": %d, \"most-over-mib\": %.1f, ",
+           first ? "" : ", ", scenario->name, tight.spikes, tight.survived,
+           (double)tight.most_over_bytes / (double)MIB);
+    printf("\"first-growth-ms-p50\": %.0f, \"first-growth-ms-p99\": %.0f, ",
+           percentile_ms(tight.growth_us, tight.growths, 50),
+           percentile_ms(tight.growth_us, tight.growths, 99));
+    printf("\"touched-ms\": %.0f, \"with-memory-to-spare-ms\": %.0f, \"ratio\": %.2f}", touched_ms,
+           spare_ms, spare_ms > 0 ? touched_ms / spare_ms : 0);
+    fflush(stdout);
+}
+
+int main(void)
+{
+    const char *wanted = g_getenv("BENCH_ROUNDS");
+    const char *only = g_getenv("BENCH_ONLY");
+    int rounds = wanted ? CLAMP(atoi(wanted), 1, MAX_ROUNDS) : DEFAULT_ROUNDS;
+    bool first = true;
+    printf("{\"handover\": {");
+    for (size_t i = 0; i < G_N_ELEMENTS(scenarios); i++) {
+        if (!only || strcmp(only, scenarios[i].name) == 0) {
+            measure(&scenarios[i], rounds, first);
+            first = false;
+        }
+    }
+    printf("}}\n");
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The controller under the load of many guests that report once a second each: from a report
+// written to its socket until the `balloon` command it leads to has arrived (p50 and p99, with the
+// kernel's and this program's own wake-ups in it), the controller's processor time and resident
+// memory; and the first once more while another guest floods it as fast as it can write.
+//
+// BENCH_PROBES (default 200) reports are timed in each case; BENCH_ONLY names one number of guests.
+#include "tests/support/deadline.h"
+#include "tests/support/guest-farm.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// All guests together fit into a host of 24 GiB: what is timed is the way, not the waiting for
+// memory. Only the probed one has anything to move.
+#define SMALL_BYTES (4 * MIB)
+#define PROBED_BYTES (1024 * MIB)
+#define LOW_BYTES (64 * MIB)
+#define HIGH_BYTES (512 * MIB)
+#define DEFAULT_PROBES 200
+#define MAX_PROBES 10000
+#define PROBE_EVERY_US (20 * MS_US)
+#define COMMAND_TIMEOUT_US (5 * SECOND_US)
+#define START_TIMEOUT_US (120 * SECOND_US)
+// How long processor time is counted.
+#define IDLE_US (5 * SECOND_US)
+#define PROBED 0
+#define FLOODER 1
+
+typedef struct Bench {
+    Scratch scratch;
+    GuestFarm *farm;
+    Process *controller;
+    int count;
+    int next;          // the guest whose heartbeat is next
+    int64_t beat_us;   // when it is due
+    int64_t *times_us; // one for each probe
+    int probes;
+} Bench;
+
+static void must(bool done, const char *what)
+{
+    if (!done) {
+        fprintf(stderr, "bench-scale: %s\n", what);
+        exit(EXIT_FAILURE);
+    }
+}
+
+// --- load -------------------------------------------------------------------------------------
+
+// Serves until `until_us`, every guest but the probed one reporting once a second.
+static void run_until(Bench *bench, int64_t until_us, bool stop_at_command)
+{
+    unsigned commands = guest_farm_commands(bench->farm, PROBED);
+    int64_t now_us;
+    while ((now_us = g_get_monotonic_time()) < until_us) {
+        while (bench->beat_us <= now_us) {
+            if (bench->next != PROBED) {
+                guest_farm_report(bench->farm, bench->next, "heartbeat", MIB);
+            }
+            bench->next = (bench->next + 1) % bench->count;
+            bench->beat_us += SECOND_US / bench->count;
+        }
+        guest_farm_serve(bench->farm, MIN(bench->beat_us, until_us), stop_at_command);
+        if (stop_at_command && guest_farm_commands(bench->farm, PROBED) != commands) {
+            return;
+        }
+    }
+}
+
+static gpointer flood(gpointer data)
+{
+    // A report that is none, as fast as the socket takes it.
+    static const char line[] =
+        "{\"event\": \"GUEST_MEMORY_REPORT\", \"data\": {\"sequence\": 1, \"monotonic-us\": 1, "
+        "\"reason\": \"pressure\", \"memory\": {\"total\": 1, \"free\": 1, \"available\": 1}}}\n";
+    int fd = GPOINTER_TO_INT(data);
+    while (send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL) > 0) {
+    }
+    return NULL;
+}
+
+// --- measures ---------------------------------------------------------------------------------
+
+// Calls for more memory and waits for the command that gives it; then lets go again.
+static int64_t probe_us(Bench *bench)
+{
+    int64_t written_us = g_get_monotonic_time();
+    guest_farm_report(bench->farm, PROBED, "trend", HIGH_BYTES);
+    unsigned commands = guest_farm_commands(bench->farm, PROBED);
+    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), true);
+    must(guest_farm_commands(bench->farm, PROBED) != commands, "a guest in need got no answer");
+    int64_t elapsed_us = guest_farm_commanded_us(bench->farm, PROBED) - written_us;
+    run_until(bench, deadline_after(PROBE_EVERY_US), false);
+    commands = guest_farm_commands(bench->farm, PROBED);
+    guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
+    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), true);
+    must(guest_farm_commands(bench->farm, PROBED) != commands, "memory was not taken back");
+    // Not in step with anything that happens once in so many milliseconds.
+    run_until(bench, deadline_after(PROBE_EVERY_US + g_random_int_range(0, 20000)), false);
+    return elapsed_us;
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a;
+    int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static void print_latency(Bench *bench, const char *suffix)
+{
+    for (int i = 0; i < bench->probes; i++) {
+        bench->times_us[i] = probe_us(bench);
+    }
+    qsort(bench->times_us, (size_t)bench->probes, sizeof(*bench->times_us), compare);
+    printf("\"p50-us%s\": %" G_GINT64_FORMAT ", \"p99-us%s\": %" G_GINT64_FORMAT, suffix,
+           bench->times_us[bench->probes / 2], suffix,
+           bench->times_us[(bench->probes * 99 - 1) / 100]);
+}
+
+// A number out of /proc/PID/stat, counted as proc(5) does.
+static int64_t stat_field(const Bench *bench, int field)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)process_pid(bench->controller));
+    g_autofree char *text = NULL;
+    must(g_file_get_contents(path, &text, NULL, NULL), "the controller is gone");
+    g_auto(GStrv) words = g_strsplit(strrchr(text, ')') + 2, " ", 0);
+    return g_ascii_strtoll(words[field - 3], NULL, 10);
+}
+
+static int64_t cpu_us(const Bench *bench)
+{
+    return (stat_field(bench, 14) + stat_field(bench, 15)) * SECOND_US / sysconf(_SC_CLK_TCK);
+}
+
+static void print_load(Bench *bench)
+{
+    int64_t began_us = g_get_monotonic_time();
+    int64_t used_us = cpu_us(bench);
+    run_until(bench, began_us + IDLE_US, false);
+    used_us = cpu_us(bench) - used_us;
+    printf("\"cpu-percent\": %.2f, \"resident-kib\": %" G_GINT64_FORMAT,
+           100.0 * (double)used_us / (double)(g_get_monotonic_time() - began_us),
+           stat_field(bench, 24) * sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// --- one number of guests ---------------------------------------------------------------------
+
+static void start(Bench *bench)
+{
+    g_autoptr(GError) error = NULL;
+    const char *build = g_getenv("AEROSTAT_BUILD");
+    g_autofree char *guests = guest_farm_configuration(bench->farm);
+    g_autofree char *text =
+        g_strdup_printf("[controller]\nmode=reclaim\nsocket=%s/controller.sock\n[host]\nreserve=0\n"
+                        "budget=100%%\n[defaults]\nmin=1M\n%s",
+                        bench->scratch.folder, guests);
+    g_autofree char *config = scratch_write(&bench->scratch, "controller.conf", text, -1);
+    g_autofree char *log = scratch_path(&bench->scratch, "controller.log");
+    g_autofree char *program =
+        g_build_filename(build ? build : "build", "aerostat-controller", NULL);
+    const char *arguments[] = {program, "--config", config, NULL};
+    bench->controller =
+        process_start(&(ProcessOptions){.arguments = arguments, .log_path = log}, &error);
+    must(bench->controller != NULL, "the controller cannot be started");
+    int64_t deadline_us = deadline_after(START_TIMEOUT_US);
+    bench->beat_us = g_get_monotonic_time();
+    while (guest_farm_reporting(bench->farm) < bench->count) {
+        must(deadline_left_us(deadline_us) > 0, "not all guests were connected to");
+        run_until(bench, deadline_after(100 * MS_US), false);
+    }
+    // All have reported twice, and what is to be reclaimed at first is.
+    guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
+    run_until(bench, deadline_after(6 * SECOND_US), false);
+    guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
+    run_until(bench, deadline_after(100 * MS_US), false);
+}
+
+static void measure(int count, int probes, bool first)
+{
+    Bench bench = {.count = count, .probes = probes, .times_us = g_new(int64_t, (gsize)probes)};
+    scratch_init(&bench.scratch);
+    bench.farm = guest_farm_new(bench.scratch.folder, count, SMALL_BYTES);
+    guest_farm_resize(bench.farm, PROBED, PROBED_BYTES, 2 * LOW_BYTES);
+    start(&bench);
+    printf("%s\"%d\": {", first ? "" : ", ", count);
+    print_load(&bench);
+    printf(", ");
+    print_latency(&bench, "");
+    if (count > FLOODER) {
+        int fd = guest_farm_agent_fd(bench.farm, FLOODER);
+        g_autoptr(GThread) thread = g_thread_new("flood", flood, GINT_TO_POINTER(fd));
+        printf(", ");
+        print_latency(&bench, "-flooded");
+        shutdown(fd, SHUT_RDWR);
+        g_thread_join(g_steal_pointer(&thread));
+    }
+    printf("}");
+    fflush(stdout);
+    process_free(bench.controller);
+    guest_farm_free(bench.farm);
+    scratch_clear(&bench.scratch);
+    g_free(bench.times_us);
+}
+
+int main(void)
+{
+    static const int counts[] = {1, 100, 1000, 5000};
+    const char *wanted = g_getenv("BENCH_PROBES");
+    const char *only = g_getenv("BENCH_ONLY");
+    int probes = wanted ? CLAMP(atoi(wanted), 1, MAX_PROBES) : DEFAULT_PROBES;
+    struct rlimit limit;
+    must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "no limit of descriptors");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    bool first = true;
+    printf("{\"scale\": {");
+    for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
+        if (!only || atoi(only) == counts[i]) {
+            measure(counts[i], probes, first);
+            first = false;
+        }
+    }
+    printf("}}\n");
+    return EXIT_SUCCESS;
+}

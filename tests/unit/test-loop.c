@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Timers, watched descriptors and the price of a peer's lines: what every connection stands on.
+#include "protocol/limits.h"
+#include "protocol/transport/fd-watch.h"
+#include "protocol/transport/line-channel.h"
+#include "protocol/transport/timer.h"
+#include "tests/support/deadline.h"
+#include "tests/test.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_US (10 * SECOND_US)
+
+static void turn_until(const int *counter, int goal)
+{
+    int64_t deadline_us = deadline_after(PATIENCE_US);
+    while (*counter < goal) {
+        assert_true(deadline_left_us(deadline_us) > 0);
+        g_main_context_iteration(NULL, FALSE);
+    }
+}
+
+// --- timers -----------------------------------------------------------------------------------
+
+typedef struct Alarm {
+    Timer *timer;
+    int *fired; // how many alarms have
+    int place;  // which of them this was
+    Timer **victim;
+    bool again;
+} Alarm;
+
+static void on_alarm(void *context)
+{
+    Alarm *alarm = context;
+    alarm->place = ++*alarm->fired;
+    if (alarm->victim) {
+        g_clear_pointer(alarm->victim, timer_free);
+    }
+    if (alarm->again) {
+        timer_arm(alarm->timer, 0);
+    }
+}
+
+static void test_timers_fire_in_the_order_of_their_moments(void **state)
+{
+    (void)state;
+    int fired = 0;
+    Alarm alarms[3] = {{.fired = &fired}, {.fired = &fired}, {.fired = &fired}};
+    int64_t now_us = g_get_monotonic_time();
+    static const int64_t after_us[] = {3000, 1000, 2000};
+    for (int i = 0; i < 3; i++) {
+        alarms[i].timer = timer_new(on_alarm, &alarms[i]);
+        timer_arm(alarms[i].timer, now_us + after_us[i]);
+    }
+    turn_until(&fired, 3);
+    assert_int_equal(alarms[0].place, 3);
+    assert_int_equal(alarms[1].place, 1);
+    assert_int_equal(alarms[2].place, 2);
+    for (int i = 0; i < 3; i++) {
+        timer_free(alarms[i].timer);
+    }
+}
+
+static void test_a_timer_freed_by_another_does_not_fire(void **state)
+{
+    (void)state;
+    int fired = 0;
+    Alarm second = {.fired = &fired};
+    Alarm first = {.fired = &fired, .victim = &second.timer};
+    first.timer = timer_new(on_alarm, &first);
+    second.timer = timer_new(on_alarm, &second);
+    timer_arm(first.timer, 0);
+    timer_arm(second.timer, 1);
+    turn_until(&fired, 1);
+    g_main_context_iteration(NULL, FALSE);
+    assert_int_equal(fired, 1);
+    timer_free(first.timer);
+}
+
+static void test_the_last_timer_may_free_itself(void **state)
+{
+    (void)state;
+    int fired = 0;
+    Alarm alarm = {.fired = &fired, .victim = &alarm.timer};
+    alarm.timer = timer_new(on_alarm, &alarm);
+    timer_arm(alarm.timer, 0);
+    turn_until(&fired, 1);
+    assert_null(alarm.timer);
+    g_main_context_iteration(NULL, FALSE);
+}
+
+// One that is always due must not keep the loop from everything else.
+static void test_a_timer_armed_anew_waits_for_the_next_turn(void **state)
+{
+    (void)state;
+    int fired = 0;
+    Alarm alarm = {.fired = &fired, .again = true};
+    alarm.timer = timer_new(on_alarm, &alarm);
+    timer_arm(alarm.timer, 0);
+    for (int turns = 1; turns <= 3; turns++) {
+        assert_true(g_main_context_iteration(NULL, FALSE));
+        assert_int_equal(fired, turns);
+    }
+    timer_free(alarm.timer);
+}
+
+static void test_an_earlier_moment_stands_against_a_later_one(void **state)
+{
+    (void)state;
+    int fired = 0;
+    Alarm alarm = {.fired = &fired};
+    alarm.timer = timer_new(on_alarm, &alarm);
+    timer_arm(alarm.timer, g_get_monotonic_time());
+    timer_arm_by(alarm.timer, g_get_monotonic_time() + PATIENCE_US * 2);
+    turn_until(&fired, 1);
+    timer_free(alarm.timer);
+}
+
+// --- descriptors ------------------------------------------------------------------------------
+
+typedef struct Pipe {
+    int ends[2];
+    FdWatch *watch;
+    int *calls;
+    FdWatch **victim;
+    bool mutes; // the victim, instead of freeing it
+} Pipe;
+
+static void on_pipe(uint32_t events, void *context)
+{
+    Pipe *pipe = context;
+    assert_true(events & EPOLLIN);
+    ++*pipe->calls;
+    if (pipe->mutes) {
+        fd_watch_set(*pipe->victim, 0);
+    } else {
+        g_clear_pointer(pipe->victim, fd_watch_free);
+    }
+}
+
+static void open_pipe(Pipe *pipe, int *calls)
+{
+    assert_int_equal(pipe2(pipe->ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(write(pipe->ends[1], "x", 1), 1);
+    pipe->calls = calls;
+    pipe->watch = fd_watch_new(pipe->ends[0], on_pipe, pipe);
+    fd_watch_set(pipe->watch, EPOLLIN);
+}
+
+static void close_pipe(Pipe *pipe)
+{
+    fd_watch_free(pipe->watch);
+    close(pipe->ends[0]);
+    close(pipe->ends[1]);
+}
+
+// Both are ready in the same turn; whichever comes first frees the other.
+static void test_a_watch_freed_by_another_is_not_called(void **state)
+{
+    (void)state;
+    int calls = 0;
+    Pipe left = {0};
+    Pipe right = {.victim = &left.watch};
+    left.victim = &right.watch;
+    open_pipe(&left, &calls);
+    open_pipe(&right, &calls);
+    g_main_context_iteration(NULL, FALSE);
+    assert_int_equal(calls, 1);
+    assert_true((left.watch == NULL) != (right.watch == NULL));
+    close_pipe(&left);
+    close_pipe(&right);
+}
+
+static void test_a_watch_muted_by_another_is_not_called(void **state)
+{
+    (void)state;
+    int calls = 0;
+    Pipe left = {.mutes = true};
+    Pipe right = {.victim = &left.watch, .mutes = true};
+    left.victim = &right.watch;
+    open_pipe(&left, &calls);
+    open_pipe(&right, &calls);
+    g_main_context_iteration(NULL, FALSE);
+    assert_int_equal(calls, 1);
+    close_pipe(&left);
+    close_pipe(&right);
+}
+
+static void test_a_watch_for_nothing_is_not_called(void **state)
+{
+    (void)state;
+    int calls = 0;
+    Pipe pipe = {0};
+    pipe.victim = &pipe.watch;
+    open_pipe(&pipe, &calls);
+    fd_watch_set(pipe.watch, 0);
+    close(pipe.ends[1]);
+    assert_false(g_main_context_iteration(NULL, FALSE));
+    fd_watch_set(pipe.watch, EPOLLIN);
+    g_main_context_iteration(NULL, FALSE);
+    assert_int_equal(calls, 1);
+    close(pipe.ends[0]);
+}
+
+// --- the price of lines -----------------------------------------------------------------------
+
+static void count_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
+                       void *context)
+{
+    (void)channel;
+    (void)line;
+    (void)length;
+    (void)after_sentinel;
+    ++*(int *)context;
+}
+
+static bool on_ended(LineChannel *channel, LineChannelEnd end, const char *message, void *context)
+{
+    (void)channel;
+    (void)end;
+    (void)context;
+    fail_msg("the channel ended: %s", message);
+    return false;
+}
+
+static void test_a_flood_is_taken_no_faster_than_its_time_allows(void **state)
+{
+    (void)state;
+    static const LineChannelHandlers handlers = {.line = count_line, .ended = on_ended};
+    enum { LINES = 200 };
+    int lines = 0;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    int64_t began_us = g_get_monotonic_time();
+    LineChannel *channel =
+        line_channel_new(ends[0], LIMIT_REQUEST_LINE_BYTES, 1, &handlers, &lines);
+    for (int i = 0; i < LINES; i++) {
+        assert_int_equal(write(ends[1], "{}\n", 3), 3);
+    }
+    int64_t deadline_us = deadline_after(PATIENCE_US);
+    while (lines < LINES) {
+        assert_true(deadline_left_us(deadline_us) > 0);
+        g_main_context_iteration(NULL, TRUE);
+        int64_t elapsed_us = g_get_monotonic_time() - began_us;
+        assert_true((lines - 1) * LIMIT_LINE_COST_US <= elapsed_us + LIMIT_LINE_BURST_US);
+    }
+    line_channel_free(channel);
+    close(ends[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_timers_fire_in_the_order_of_their_moments),
+        cmocka_unit_test(test_a_timer_freed_by_another_does_not_fire),
+        cmocka_unit_test(test_the_last_timer_may_free_itself),
+        cmocka_unit_test(test_a_timer_armed_anew_waits_for_the_next_turn),
+        cmocka_unit_test(test_an_earlier_moment_stands_against_a_later_one),
+        cmocka_unit_test(test_a_watch_freed_by_another_is_not_called),
+        cmocka_unit_test(test_a_watch_muted_by_another_is_not_called),
+        cmocka_unit_test(test_a_watch_for_nothing_is_not_called),
+        cmocka_unit_test(test_a_flood_is_taken_no_faster_than_its_time_allows),
+    };
+    return run_test_table(tests);
+}
