@@ -12,6 +12,12 @@
 //      ^                  | ^------ client gone ------|
 //      |---- unplugged ---|------- read error --------|
 //
+// Two things no guest can see or mend, with Linux 6.1:
+// - The host side closed and opened again before this process looked: the new client meets the
+//   former one's subscription and half a line, until its sync ends both.
+// - A guest suspended while the port is full, as the client does not read: the driver holds the
+//   port to be full from then on, and nothing can be written before it is unplugged.
+//
 // Source: Linux drivers/char/virtio_console.c.
 #pragma once
 

@@ -47,6 +47,9 @@ guest cmd:xz xz-utils xz
 guest cmd:zstd zstd zstd
 guest cmd:flock util-linux util-linux-core
 guest fn:dnf_download - dnf-plugins-core
+guest cmd:virsh libvirt-clients libvirt-client
+guest fn:libvirt_qemu libvirt-daemon-driver-qemu libvirt-daemon-driver-qemu
+guest cmd:setpriv util-linux util-linux
 NEEDS
 }
 
@@ -68,6 +71,12 @@ static_busybox() {
 
 static_libc() {
     command -v gcc >/dev/null && [ -e "$(gcc -print-file-name=libc.a)" ]
+}
+
+# libvirt's driver of QEMU, which virsh loads into itself; no daemon is needed.
+libvirt_qemu() {
+    compgen -G "/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so" >/dev/null ||
+        compgen -G "/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so" >/dev/null
 }
 
 # Kernels are downloaded with a plugin of dnf.

@@ -12,9 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define AGENT_PORT "org.aerostat.memory.0"
 #define LOOK_EVERY_US (10 * MS_US)
-#define OBSERVER_TIMEOUT_US (20 * SECOND_US)
 // What an error shows of a log.
 #define LOG_TAIL_BYTES 2000
 
@@ -24,6 +22,7 @@ struct Vm {
     char *qmp_path;
     char *agent_path;
     char *observer_path;
+    char *incoming_path;
     char *console_path;
     char *log_path;
     Process *qemu;
@@ -99,9 +98,12 @@ static void add_devices(GStrvBuilder *arguments, const Vm *vm, const VmOptions *
     add(arguments, "-device");
     add(arguments, "virtio-serial-pci");
     add(arguments, "-chardev");
-    add(arguments, "socket,id=agent,path=%s,server=on,wait=off", vm->agent_path);
-    add(arguments, "-device");
-    add(arguments, "virtserialport,chardev=agent,name=" AGENT_PORT);
+    add(arguments, "socket,id=" VM_AGENT_CHARDEV_ID ",path=%s,server=on,wait=off", vm->agent_path);
+    if (!options->without_port) {
+        add(arguments, "-device");
+        add(arguments, "virtserialport,id=" VM_AGENT_PORT_ID ",chardev=" VM_AGENT_CHARDEV_ID
+                       ",name=" VM_AGENT_PORT);
+    }
     add(arguments, "-chardev");
     add(arguments, "socket,id=shell,fd=%d", shell_fd);
     add(arguments, "-device");
@@ -111,6 +113,16 @@ static void add_devices(GStrvBuilder *arguments, const Vm *vm, const VmOptions *
         add(arguments, "-device");
         add(arguments, "virtio-balloon-pci,id=balloon,deflate-on-oom=%s",
             options->deflate_on_oom ? "on" : "off");
+    }
+    if (options->snapshots) {
+        // A temporary overlay over nothing: an empty disk that the guest does not see, and a place
+        // for the machine's state.
+        add(arguments, "-drive");
+        add(arguments, "if=none,id=snapshots,file=null-co://,snapshot=on");
+    }
+    if (options->incoming) {
+        add(arguments, "-incoming");
+        add(arguments, "unix:%s", vm->incoming_path);
     }
 }
 
@@ -155,6 +167,7 @@ Vm *vm_new(const VmPlace *place, const VmOptions *options, GError **error)
     vm->qmp_path = g_strdup_printf("%s/%s.qmp", place->directory, vm->name);
     vm->agent_path = g_strdup_printf("%s/%s.agent", place->directory, vm->name);
     vm->observer_path = g_strdup_printf("%s/%s.observer", place->directory, vm->name);
+    vm->incoming_path = g_strdup_printf("%s/%s.incoming", place->directory, vm->name);
     vm->console_path = g_strdup_printf("%s/%s.console", place->directory, vm->name);
     vm->log_path = g_strdup_printf("%s/%s.log", place->directory, vm->name);
     if (!start_qemu(vm, place, options, error)) {
@@ -176,6 +189,7 @@ void vm_free(Vm *vm)
     g_free(vm->qmp_path);
     g_free(vm->agent_path);
     g_free(vm->observer_path);
+    g_free(vm->incoming_path);
     g_free(vm->console_path);
     g_free(vm->log_path);
     g_free(vm);
@@ -187,15 +201,21 @@ static const char *tail(const char *text)
     return length > LOG_TAIL_BYTES ? text + length - LOG_TAIL_BYTES : text;
 }
 
+bool vm_wait_monitor(Vm *vm, int64_t timeout_us, GError **error)
+{
+    if (!vm->observer) {
+        // The greeting comes from QEMU's main loop, when all its sockets are there.
+        vm->observer = qmp_session_open(vm->observer_path, timeout_us, error);
+    }
+    return vm->observer != NULL;
+}
+
 bool vm_wait_ready(Vm *vm, int64_t timeout_us, GError **error)
 {
     int64_t deadline_us = deadline_after(timeout_us);
     g_autoptr(GError) cause = NULL;
-    if (!vm->observer) {
-        // The greeting comes from QEMU's main loop, when all its sockets are there.
-        vm->observer = qmp_session_open(vm->observer_path, deadline_left_us(deadline_us), &cause);
-    }
-    if (vm->observer && vm_run(vm, "true", deadline_left_us(deadline_us), NULL, &cause) == 0) {
+    if (vm_wait_monitor(vm, timeout_us, &cause) &&
+        vm_run(vm, "true", deadline_left_us(deadline_us), NULL, &cause) == 0) {
         return true;
     }
     bool in_time = !g_error_matches(cause, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT);
@@ -237,6 +257,11 @@ const char *vm_qmp_path(const Vm *vm)
 const char *vm_agent_path(const Vm *vm)
 {
     return vm->agent_path;
+}
+
+const char *vm_incoming_path(const Vm *vm)
+{
+    return vm->incoming_path;
 }
 
 char *vm_console(const Vm *vm)
@@ -310,82 +335,6 @@ bool vm_end_background(Vm *vm, int64_t pid, GError **error)
 int64_t vm_oom_kills(Vm *vm, GError **error)
 {
     return run_for_number(vm, "sed -n 's/^oom_kill //p' /proc/vmstat", error);
-}
-
-// --- the machine, through the observer --------------------------------------------------------
-
-static json_t *execute(Vm *vm, const char *command, json_t *arguments, GError **error)
-{
-    json_t *value =
-        qmp_session_execute(vm->observer, command, arguments, OBSERVER_TIMEOUT_US, error);
-    if (!value) {
-        g_prefix_error(error, "guest %s, %s: ", vm->name, command);
-    }
-    return value;
-}
-
-static bool order(Vm *vm, const char *command, json_t *arguments, GError **error)
-{
-    g_autoptr(json_t) value = execute(vm, command, arguments, error);
-    return value != NULL;
-}
-
-int64_t vm_actual_bytes(Vm *vm, GError **error)
-{
-    int64_t actual_bytes;
-    g_autoptr(json_t) value = execute(vm, "query-balloon", NULL, error);
-    if (!value || !json_member_int(value, "actual", 0, G_MAXINT64, &actual_bytes, error)) {
-        return -1;
-    }
-    return actual_bytes;
-}
-
-bool vm_set_target(Vm *vm, int64_t bytes, GError **error)
-{
-    return order(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes), error);
-}
-
-bool vm_stop(Vm *vm, GError **error)
-{
-    return order(vm, "stop", NULL, error);
-}
-
-bool vm_continue(Vm *vm, GError **error)
-{
-    return order(vm, "cont", NULL, error);
-}
-
-static bool set_reboot_action(Vm *vm, const char *action, GError **error)
-{
-    return order(vm, "set-action", json_pack("{s:s}", "reboot", action), error);
-}
-
-static bool wait_event(Vm *vm, const char *name, int64_t deadline_us, GError **error)
-{
-    for (;;) {
-        g_autoptr(GError) cause = NULL;
-        g_autoptr(json_t) event =
-            qmp_session_next_event(vm->observer, deadline_left_us(deadline_us), &cause);
-        if (!event) {
-            g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT, "guest %s: no event %s: %s",
-                        vm->name, name, cause ? cause->message : "not in time");
-            return false;
-        }
-        if (g_strcmp0(json_string_value(json_object_get(event, "event")), name) == 0) {
-            return true;
-        }
-    }
-}
-
-bool vm_reset(Vm *vm, int64_t timeout_us, GError **error)
-{
-    int64_t deadline_us = deadline_after(timeout_us);
-    // Otherwise a reset ends QEMU (-no-reboot), as a guest's panic should. The firmware may reset
-    // once more on its own, so this holds until the guest is up.
-    return set_reboot_action(vm, "reset", error) && order(vm, "system_reset", NULL, error) &&
-           wait_event(vm, "RESET", deadline_us, error) &&
-           vm_wait_ready(vm, deadline_left_us(deadline_us), error) &&
-           set_reboot_action(vm, "shutdown", error);
 }
 
 void vm_kill(Vm *vm)

@@ -20,6 +20,11 @@
 // Enough for a command in a guest that is short of memory.
 #define VM_COMMAND_TIMEOUT_US (INT64_C(30) * 1000000)
 
+// The agent's port, and what QEMU calls its device and its character device.
+#define VM_AGENT_PORT "org.aerostat.memory.0"
+#define VM_AGENT_PORT_ID "agent-port"
+#define VM_AGENT_CHARDEV_ID "agent"
+
 typedef struct Vm Vm;
 
 // Where guests live and what runs them.
@@ -42,6 +47,9 @@ typedef struct VmOptions {
     bool deflate_on_oom;
     VmBalloon balloon;
     bool without_agent;
+    bool without_port;  // the agent's port is missing until vm_plug_port()
+    bool snapshots;     // vm_save() and vm_load() can be used
+    bool incoming;      // does not boot but waits for vm_migrate()
     int64_t zram_bytes; // swap on compressed memory
     const char *kernel_arguments;
 } VmOptions;
@@ -53,6 +61,8 @@ void vm_free(Vm *vm);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 
+// Waits until QEMU's monitor answers, and opens the observer.
+bool vm_wait_monitor(Vm *vm, int64_t timeout_us, GError **error);
 // Waits until the guest runs commands. When it fails, the error tells what QEMU and the guest's
 // console said last.
 bool vm_wait_ready(Vm *vm, int64_t timeout_us, GError **error);
@@ -66,6 +76,8 @@ bool vm_is_running(Vm *vm);
 // The QMP socket meant for the controller, and the agent port's socket.
 const char *vm_qmp_path(const Vm *vm);
 const char *vm_agent_path(const Vm *vm);
+// Where a guest that is `incoming` listens for its state.
+const char *vm_incoming_path(const Vm *vm);
 // What the serial console and QEMU's stderr have said so far.
 char *vm_console(const Vm *vm);
 char *vm_log(const Vm *vm);
@@ -99,6 +111,20 @@ bool vm_set_target(Vm *vm, int64_t bytes, GError **error);
 // Pauses and resumes the guest's processors.
 bool vm_stop(Vm *vm, GError **error);
 bool vm_continue(Vm *vm, GError **error);
+// Plugs the agent's port in, and out again; its socket on the host stays either way.
+bool vm_plug_port(Vm *vm, GError **error);
+bool vm_unplug_port(Vm *vm, GError **error);
+// Has the guest suspend to memory and waits until it has.
+bool vm_suspend(Vm *vm, GError **error);
+// Wakes the guest that vm_suspend() sent to sleep and waits until it runs commands again.
+bool vm_wake(Vm *vm, GError **error);
+// Saves the running machine's state under `name`; the guest is paused meanwhile.
+bool vm_save(Vm *vm, const char *name, GError **error);
+// Goes back to the state saved under `name`.
+bool vm_load(Vm *vm, const char *name, GError **error);
+// Moves the running guest `from` to `to`, which is `incoming` and otherwise has the same options,
+// and waits until it runs commands there. `from` stays as it is then, stopped.
+bool vm_migrate(Vm *from, Vm *to, int64_t timeout_us, GError **error);
 // Presses the reset button and waits until the guest runs commands again.
 bool vm_reset(Vm *vm, int64_t timeout_us, GError **error);
 // Kills QEMU at once and waits for its end.
