@@ -95,7 +95,8 @@ const char *policy_bound_name(PolicyBound bound);
 
 // The budget is shared out tier by tier, once everybody has its min.
 typedef enum PolicyTier {
-    POLICY_TIER_FIRM, // what a guest cannot do without
+    POLICY_TIER_USED,     // what is in use: less, and it dies
+    POLICY_TIER_HEADROOM, // what it may take in the next moment
     POLICY_TIER_COMFORT,
     POLICY_TIER_CACHE,
     POLICY_TIER_REST, // up to its max

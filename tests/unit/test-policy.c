@@ -59,6 +59,25 @@ static void test_everybody_has_its_max_when_the_budget_suffices(void **state)
     assert_int_equal(plan_mib(&guests[1]), 1024);
 }
 
+static void test_what_others_have_in_use_is_not_taken_for_a_burst(void **state)
+{
+    (void)state;
+    PolicyHost host = {.budget_bytes = 1100 * MIB};
+    PolicyGuest guests[] = {guest_of(1024, 680, 645), guest_of(1024, 400, 380)};
+    guests[0].demand.headroom_bytes = 32 * MIB;
+    guests[1].demand.headroom_bytes = 288 * MIB;
+    policy_plan(&host, guests, 2);
+    assert_int_equal(guests[0].fair_share_bytes, 677 * MIB);
+    assert_int_equal(guests[1].fair_share_bytes, 423 * MIB);
+    assert_int_equal(guests[1].demand.headroom_bytes, 43 * MIB);
+
+    // Nor for another's headroom: what is left beyond what is in use is shared.
+    guests[1].demand.committed_bytes = 425 * MIB;
+    policy_plan(&host, guests, 2);
+    assert_int_equal(guests[0].fair_share_bytes, 660 * MIB);
+    assert_int_equal(guests[1].fair_share_bytes, 440 * MIB);
+}
+
 // --- the host's pool --------------------------------------------------------------------------
 
 static void test_a_need_within_the_pool_is_met_at_once(void **state)
@@ -177,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_worked_example_comes_out_as_written),
         cmocka_unit_test(test_everybody_has_its_max_when_the_budget_suffices),
+        cmocka_unit_test(test_what_others_have_in_use_is_not_taken_for_a_burst),
         cmocka_unit_test(test_a_need_within_the_pool_is_met_at_once),
         cmocka_unit_test(test_a_need_above_the_pool_is_asked_of_those_who_have_most),
         cmocka_unit_test(test_a_guest_far_above_its_share_gives_back),
