@@ -91,7 +91,12 @@ static int serve(const Options *options, Sampler *sampler)
     // Whoever sees the socket may already want the agent to end.
     g_unix_signal_add(SIGTERM, on_stop, loop);
     g_unix_signal_add(SIGINT, on_stop, loop);
-    g_autoptr(AgentServer) server = agent_server_new(sampler);
+    const AgentServerSettings settings = {
+        .root = "",
+        .interval_ms = AGENT_INTERVAL_MS,
+        .heartbeat_ms = AGENT_HEARTBEAT_MS,
+    };
+    g_autoptr(AgentServer) server = agent_server_new(sampler, &settings);
     const char *name = options->port ? options->port : PORT_DEFAULT_NAME;
     g_autoptr(Port) port = options->socket ? NULL : port_new(name, server);
     g_autoptr(Listener) listener = port ? NULL : listener_new(options->socket, server, &error);

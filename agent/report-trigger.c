@@ -10,7 +10,11 @@
 #define STALL_LIMIT_US INT64_C(10000)
 #define GROWTH_WINDOW_US (5 * US_PER_S)
 #define SUDDEN_GROWTH_BYTES_PER_S (INT64_C(1) << 30)
+#define LEAST_GROWTH_DIVISOR 16
+#define LEAST_GROWTH_MIN_BYTES_PER_S (INT64_C(64) << 20)
 #define SAMPLES_TO_EXHAUSTION 4
+// The part of the fastest growth shown that is forgotten with each window.
+#define FORGETTING_DIVISOR 64
 // Moves below this part of `change_bytes` are the noise of a system at rest.
 #define NOISE_DIVISOR 8
 
@@ -42,19 +46,38 @@ static int64_t scale(int64_t value, int64_t multiplier, int64_t divisor)
 
 // --- what a sample tells ----------------------------------------------------------------------
 
+// Refaults of anonymous memory are swapped in, too.
+static int64_t paged_bytes(const MemoryReport *sample)
+{
+    static const MemoryReportField fields[] = {
+        REPORT_PAGING_SWAP_IN,
+        REPORT_PAGING_SWAP_OUT,
+        REPORT_PAGING_REFAULT_FILE,
+    };
+    int64_t sum_bytes = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
+        int64_t bytes = memory_report_get(sample, fields[i]);
+        sum_bytes = bytes > INT64_MAX - sum_bytes ? INT64_MAX : sum_bytes + bytes;
+    }
+    return sum_bytes;
+}
+
 static MemoryLevels levels_of(const MemoryReport *sample)
 {
     int64_t available_bytes = memory_report_get(sample, REPORT_MEMORY_AVAILABLE);
     return (MemoryLevels){
         .available_bytes = available_bytes,
         .used_bytes = -available_bytes - memory_report_get(sample, REPORT_BALLOON),
+        .paged_bytes = paged_bytes(sample),
+        .oom_kills = memory_report_get(sample, REPORT_PAGING_OOM_KILLS),
     };
 }
 
 static bool moved_by_more_than(int64_t bytes, MemoryLevels from, MemoryLevels to)
 {
     return distance(from.available_bytes, to.available_bytes) > bytes ||
-           distance(from.used_bytes, to.used_bytes) > bytes;
+           distance(from.used_bytes, to.used_bytes) > bytes ||
+           difference(to.paged_bytes, from.paged_bytes) > bytes;
 }
 
 static int64_t noise_bytes(const ReportTrigger *trigger)
@@ -63,7 +86,7 @@ static int64_t noise_bytes(const ReportTrigger *trigger)
 }
 
 // Keeps the fastest growth of this window and of the last, so that a peak is remembered for one to
-// two windows.
+// two windows; and the fastest of all, which fades.
 static void note_growth(ReportTrigger *trigger, MemoryLevels now, int64_t now_us)
 {
     int64_t window_us = difference(now_us, trigger->growth_window_start_us);
@@ -72,12 +95,14 @@ static void note_growth(ReportTrigger *trigger, MemoryLevels now, int64_t now_us
         trigger->growth_bytes_per_s[1] = adjacent ? trigger->growth_bytes_per_s[0] : 0;
         trigger->growth_bytes_per_s[0] = 0;
         trigger->growth_window_start_us = now_us;
+        trigger->shown_bytes_per_s -= trigger->shown_bytes_per_s / FORGETTING_DIVISOR;
     }
     int64_t grown_bytes = difference(now.used_bytes, trigger->sampled.used_bytes);
     int64_t elapsed_us = difference(now_us, trigger->sampled_us);
     if (grown_bytes > 0 && elapsed_us > 0) {
         int64_t bytes_per_s = scale(grown_bytes, US_PER_S, elapsed_us);
         trigger->growth_bytes_per_s[0] = MAX(trigger->growth_bytes_per_s[0], bytes_per_s);
+        trigger->shown_bytes_per_s = MAX(trigger->shown_bytes_per_s, bytes_per_s);
     }
 }
 
@@ -112,11 +137,11 @@ static bool note_trend(ReportTrigger *trigger, MemoryLevels now)
 // --- what follows from it ---------------------------------------------------------------------
 
 static bool decide(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
-                   int64_t now_us, MemoryReportReason *reason)
+                   int64_t now_us, bool stalled, MemoryReportReason *reason)
 {
-    bool stalled = note_stall(trigger, sample, now_us);
+    stalled |= note_stall(trigger, sample, now_us);
     bool trend = note_trend(trigger, now);
-    if (stalled) {
+    if (stalled || now.oom_kills > trigger->sampled.oom_kills) {
         *reason = REPORT_REASON_PRESSURE;
     } else if (trend) {
         *reason = REPORT_REASON_TREND;
@@ -130,16 +155,33 @@ static bool decide(ReportTrigger *trigger, const MemoryReport *sample, MemoryLev
     return true;
 }
 
-// How long the next sample can wait.
-static int64_t time_to_sample(const ReportTrigger *trigger, MemoryLevels now, bool moving)
+// How long the next sample can wait if memory goes at `bytes_per_s`.
+static int64_t time_to_sample(const ReportTrigger *trigger, MemoryLevels now, int64_t bytes_per_s)
 {
-    int64_t interval_us = trigger->settings.interval_us;
-    if (moving) {
-        return interval_us;
+    int64_t exhausted_us = scale(now.available_bytes, US_PER_S, bytes_per_s);
+    return MAX(exhausted_us / SAMPLES_TO_EXHAUSTION, trigger->settings.interval_us);
+}
+
+// What any guest of this size may begin to grow by.
+static int64_t least_growth(const MemoryReport *sample)
+{
+    return CLAMP(memory_report_get(sample, REPORT_MEMORY_TOTAL) / LEAST_GROWTH_DIVISOR,
+                 LEAST_GROWTH_MIN_BYTES_PER_S, SUDDEN_GROWTH_BYTES_PER_S);
+}
+
+static void set_next(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
+                     int64_t now_us, bool moving)
+{
+    int64_t latest_us = trigger->settings.interval_us;
+    int64_t next_us = latest_us;
+    if (!moving) {
+        int64_t shown = MAX(trigger->shown_bytes_per_s, least_growth(sample));
+        latest_us = time_to_sample(trigger, now, shown);
+        next_us = time_to_sample(trigger, now, MAX(shown, SUDDEN_GROWTH_BYTES_PER_S));
     }
-    int64_t growth = MAX(fastest_growth(trigger), SUDDEN_GROWTH_BYTES_PER_S);
-    int64_t exhausted_us = scale(now.available_bytes, US_PER_S, growth);
-    return MAX(exhausted_us / SAMPLES_TO_EXHAUSTION, interval_us);
+    int64_t heartbeat_us = trigger->reported_us + trigger->settings.heartbeat_us;
+    trigger->latest_us = MIN(now_us + latest_us, heartbeat_us);
+    trigger->next_us = MIN(now_us + next_us, heartbeat_us);
 }
 
 static void start(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
@@ -154,11 +196,11 @@ static void start(ReportTrigger *trigger, const MemoryReport *sample, MemoryLeve
 
 void report_trigger_init(ReportTrigger *trigger, const ReportTriggerSettings *settings)
 {
-    *trigger = (ReportTrigger){.settings = *settings, .next_us = INT64_MIN};
+    *trigger = (ReportTrigger){.settings = *settings, .next_us = INT64_MIN, .latest_us = INT64_MIN};
 }
 
 bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, int64_t now_us,
-                           MemoryReportReason *reason)
+                           bool stalled, MemoryReportReason *reason)
 {
     MemoryLevels now = levels_of(sample);
     bool report = true;
@@ -167,7 +209,7 @@ bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, i
         *reason = REPORT_REASON_START;
     } else {
         note_growth(trigger, now, now_us);
-        report = decide(trigger, sample, now, now_us, reason);
+        report = decide(trigger, sample, now, now_us, stalled, reason);
     }
     if (report) {
         trigger->reported = now;
@@ -177,12 +219,16 @@ bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, i
                   (report && *reason == REPORT_REASON_PRESSURE);
     trigger->sampled = now;
     trigger->sampled_us = now_us;
-    trigger->next_us = MIN(now_us + time_to_sample(trigger, now, moving),
-                           trigger->reported_us + trigger->settings.heartbeat_us);
+    set_next(trigger, sample, now, now_us, moving);
     return report;
 }
 
 int64_t report_trigger_next_us(const ReportTrigger *trigger)
 {
     return trigger->next_us;
+}
+
+int64_t report_trigger_latest_us(const ReportTrigger *trigger)
+{
+    return trigger->latest_us;
 }

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/server.h"
 
+#include "agent/pressure-watch.h"
 #include "agent/report-trigger.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/qmp.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
-// Used when the subscriber leaves them out, and what it may ask for. A sample costs about 0.1 ms:
-// ten a second are 0.1 % of a processor. A second without a report is what a host may take for the
-// first sign of a lost guest, and one wake-up a second is what a quiet guest can be expected to
-// bear.
-#define INTERVAL_MS 100
-#define INTERVAL_MIN_MS 10
-#define INTERVAL_MAX_MS 10000
-#define HEARTBEAT_MS 1000
-#define HEARTBEAT_MIN_MS 100
-#define HEARTBEAT_MAX_MS 3600000
 #define CHANGE_MIN_BYTES INT64_C(4096)
 #define CHANGE_MAX_BYTES (INT64_C(1) << 40)
 // The default change is this part of the guest's memory, within limits: below 1 MiB everything is
@@ -27,6 +19,7 @@
 #define CHANGE_DEFAULT_MAX_BYTES (INT64_C(64) << 20)
 
 #define US_PER_MS INT64_C(1000)
+#define NS_PER_US 1000
 // Room for a report with its event around it.
 #define EVENT_TEXT_BYTES 2048
 
@@ -35,55 +28,98 @@
 
 struct AgentServer {
     Sampler *sampler;
+    AgentServerSettings settings;
     int64_t sequence; // of the last report
 
     LineChannel *channel; // NULL: no client
     AgentServerEnded *ended;
     void *context;
 
-    bool subscribed;
     ReportTrigger trigger;
     GSource *timer; // ready when the next sample is due, never without a subscription
+    PressureWatch *pressure_watch; // NULL: no subscription, or the kernel has no triggers
     GString *event_text;
 };
 
 // --- the subscription -------------------------------------------------------------------------
 
-static void end_subscription(AgentServer *server)
+// Sleeps until `latest_us`, or less long from `next_us` on if the processor is awake anyway. What
+// else this thread waits for has time, too.
+static void sleep_between(const AgentServer *server, int64_t next_us, int64_t latest_us)
 {
-    server->subscribed = false;
-    g_source_set_ready_time(server->timer, -1);
+    g_source_set_ready_time(server->timer, next_us);
+    // It cannot fail.
+    (void)prctl(PR_SET_TIMERSLACK, (unsigned long)(latest_us - next_us) * NS_PER_US);
 }
 
-static void send_report(AgentServer *server, MemoryReport *report)
+static void end_subscription(AgentServer *server)
+{
+    g_source_set_ready_time(server->timer, -1);
+    (void)prctl(PR_SET_TIMERSLACK, 0); // the default again
+    g_clear_pointer(&server->pressure_watch, pressure_watch_free);
+}
+
+static void append_number(GString *text, const char *before, int64_t value)
+{
+    char digits[24];
+    g_snprintf(digits, sizeof digits, "%" G_GINT64_FORMAT, value);
+    g_string_append(text, before);
+    g_string_append(text, digits);
+}
+
+static void write_event(AgentServer *server, MemoryReport *report)
 {
     GString *text = server->event_text;
     int64_t realtime_us = g_get_real_time();
     report->sequence = ++server->sequence;
     g_string_assign(text, "{\"event\":\"" QGA_MEMORY_REPORT_EVENT "\",\"data\":");
     memory_report_append_json(report, text);
-    g_string_append_printf(text,
-                           ",\"timestamp\":{\"seconds\":%" G_GINT64_FORMAT
-                           ",\"microseconds\":%" G_GINT64_FORMAT "}}\n",
-                           realtime_us / G_USEC_PER_SEC, realtime_us % G_USEC_PER_SEC);
-    line_channel_send_event(server->channel, text->str, text->len);
+    append_number(text, ",\"timestamp\":{\"seconds\":", realtime_us / G_USEC_PER_SEC);
+    append_number(text, ",\"microseconds\":", realtime_us % G_USEC_PER_SEC);
+    g_string_append(text, "}}\n");
+}
+
+static void sample(AgentServer *server, bool stalled)
+{
+    MemoryReport report;
+    if (!sampler_read(server->sampler, &report, NULL)) {
+        // The client misses the heartbeat; should the file come back, so do the reports.
+        int64_t retry_us = g_get_monotonic_time() + server->trigger.settings.heartbeat_us;
+        sleep_between(server, retry_us, retry_us);
+        return;
+    }
+    if (report_trigger_sample(&server->trigger, &report, report.monotonic_us, stalled,
+                              &report.reason)) {
+        write_event(server, &report);
+        line_channel_send_event(server->channel, server->event_text->str, server->event_text->len);
+    }
+    sleep_between(server, report_trigger_next_us(&server->trigger),
+                  report_trigger_latest_us(&server->trigger));
 }
 
 static gboolean on_sample_due(void *data)
 {
-    AgentServer *server = data;
-    MemoryReport report;
-    if (!sampler_read(server->sampler, &report, NULL)) {
-        // The client misses the heartbeat; should the file come back, so do the reports.
-        g_source_set_ready_time(server->timer,
-                                g_get_monotonic_time() + server->trigger.settings.heartbeat_us);
-        return G_SOURCE_CONTINUE;
-    }
-    if (report_trigger_sample(&server->trigger, &report, report.monotonic_us, &report.reason)) {
-        send_report(server, &report);
-    }
-    g_source_set_ready_time(server->timer, report_trigger_next_us(&server->trigger));
+    sample(data, false);
     return G_SOURCE_CONTINUE;
+}
+
+static void on_pressure(void *context)
+{
+    sample(context, true);
+}
+
+static void start_subscription(AgentServer *server, const ReportTriggerSettings *settings)
+{
+    end_subscription(server);
+    report_trigger_init(&server->trigger, settings);
+    // Due at once, from the loop: after the reply.
+    g_source_set_ready_time(server->timer, 0);
+    int64_t window_us;
+    const char *why;
+    int fd = pressure_trigger_open(server->settings.root, &window_us, &why);
+    if (fd >= 0) {
+        server->pressure_watch = pressure_watch_new(fd, on_pressure, server);
+    }
 }
 
 // --- commands ---------------------------------------------------------------------------------
@@ -139,14 +175,14 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
     if (!sampler_read(server->sampler, &now, error)) {
         return NULL;
     }
-    int64_t interval_ms = INTERVAL_MS;
-    int64_t heartbeat_ms = HEARTBEAT_MS;
+    int64_t interval_ms = server->settings.interval_ms;
+    int64_t heartbeat_ms = server->settings.heartbeat_ms;
     int64_t change_bytes = CLAMP(memory_report_get(&now, REPORT_MEMORY_TOTAL) / CHANGE_DIVISOR,
                                  CHANGE_DEFAULT_MIN_BYTES, CHANGE_DEFAULT_MAX_BYTES);
-    if (!optional_int(arguments, "interval-ms", INTERVAL_MIN_MS, INTERVAL_MAX_MS, &interval_ms,
-                      error) ||
-        !optional_int(arguments, "heartbeat-ms", HEARTBEAT_MIN_MS, HEARTBEAT_MAX_MS, &heartbeat_ms,
-                      error) ||
+    if (!optional_int(arguments, "interval-ms", AGENT_INTERVAL_MIN_MS, AGENT_INTERVAL_MAX_MS,
+                      &interval_ms, error) ||
+        !optional_int(arguments, "heartbeat-ms", AGENT_HEARTBEAT_MIN_MS, AGENT_HEARTBEAT_MAX_MS,
+                      &heartbeat_ms, error) ||
         !optional_int(arguments, "change-bytes", CHANGE_MIN_BYTES, CHANGE_MAX_BYTES, &change_bytes,
                       error)) {
         return NULL;
@@ -156,10 +192,7 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
         .heartbeat_us = heartbeat_ms * US_PER_MS,
         .change_bytes = change_bytes,
     };
-    report_trigger_init(&server->trigger, &settings);
-    server->subscribed = true;
-    // Due at once, from the loop: after the reply.
-    g_source_set_ready_time(server->timer, 0);
+    start_subscription(server, &settings);
     return json_pack("{s:I, s:I, s:I}", "interval-ms", (json_int_t)interval_ms, "heartbeat-ms",
                      (json_int_t)heartbeat_ms, "change-bytes", (json_int_t)change_bytes);
 }
@@ -284,20 +317,34 @@ static gboolean dispatch_timer(GSource *source, GSourceFunc callback, void *data
 
 static GSourceFuncs timer_functions = {.dispatch = dispatch_timer};
 
-AgentServer *agent_server_new(Sampler *sampler)
+// Touches what a report needs.
+static void rehearse(AgentServer *server)
+{
+    MemoryReport report;
+    if (sampler_read(server->sampler, &report, NULL)) {
+        report.reason = REPORT_REASON_START;
+        write_event(server, &report);
+        server->sequence = 0;
+    }
+}
+
+AgentServer *agent_server_new(Sampler *sampler, const AgentServerSettings *settings)
 {
     AgentServer *server = g_new0(AgentServer, 1);
     server->sampler = sampler;
+    server->settings = *settings;
     server->event_text = g_string_sized_new(EVENT_TEXT_BYTES);
     server->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(server->timer, on_sample_due, server, NULL);
     g_source_attach(server->timer, g_main_context_get_thread_default());
+    rehearse(server);
     return server;
 }
 
 void agent_server_free(AgentServer *server)
 {
     if (server) {
+        end_subscription(server);
         line_channel_free(server->channel);
         g_source_destroy(server->timer);
         g_source_unref(server->timer);

@@ -55,7 +55,12 @@ static int set_up(void **state)
     Fixture *fixture = g_new0(Fixture, 1);
     fixture->sampler = sampler_new("", NULL);
     assert_non_null(fixture->sampler);
-    fixture->server = agent_server_new(fixture->sampler);
+    const AgentServerSettings settings = {
+        .root = "",
+        .interval_ms = AGENT_INTERVAL_MS,
+        .heartbeat_ms = AGENT_HEARTBEAT_MS,
+    };
+    fixture->server = agent_server_new(fixture->sampler, &settings);
     connect_client(fixture);
     *state = fixture;
     return 0;

@@ -26,7 +26,12 @@ typedef struct Guest {
     int64_t available_bytes;
     int64_t balloon_bytes;
     int64_t stalled_us;
+    int64_t swapped_bytes;
+    int64_t refaulted_bytes;
+    int64_t oom_kills;
     bool without_pressure;
+    bool alarmed; // the kernel's pressure trigger fired
+    unsigned samples;
     unsigned said[REPORT_REASON_COUNT];
 } Guest;
 
@@ -37,11 +42,15 @@ static MemoryReportReason sample(Guest *guest)
     memory_report_set(&report, REPORT_MEMORY_TOTAL, GIB);
     memory_report_set(&report, REPORT_MEMORY_AVAILABLE, guest->available_bytes);
     memory_report_set(&report, REPORT_BALLOON, guest->balloon_bytes);
+    memory_report_set(&report, REPORT_PAGING_SWAP_OUT, guest->swapped_bytes);
+    memory_report_set(&report, REPORT_PAGING_REFAULT_FILE, guest->refaulted_bytes);
+    memory_report_set(&report, REPORT_PAGING_OOM_KILLS, guest->oom_kills);
+    guest->samples++;
     if (!guest->without_pressure) {
         memory_report_set(&report, REPORT_PRESSURE_SOME_TOTAL, guest->stalled_us);
     }
     MemoryReportReason reason;
-    if (!report_trigger_sample(&guest->trigger, &report, guest->now_us, &reason)) {
+    if (!report_trigger_sample(&guest->trigger, &report, guest->now_us, guest->alarmed, &reason)) {
         return NOTHING;
     }
     guest->said[reason]++;
@@ -55,14 +64,16 @@ static MemoryReportReason sample_after(Guest *guest, int64_t elapsed_us)
     return sample(guest);
 }
 
-// Samples whenever it is due for `duration_us`, while available memory moves steadily.
+// Samples as late as allowed for `duration_us`, while available memory moves steadily.
 static void run(Guest *guest, int64_t duration_us, int64_t available_bytes_per_s)
 {
     int64_t end_us = guest->now_us + duration_us;
     memset(guest->said, 0, sizeof(guest->said));
-    while (report_trigger_next_us(&guest->trigger) <= end_us) {
-        int64_t next_us = report_trigger_next_us(&guest->trigger);
+    guest->samples = 0;
+    while (report_trigger_latest_us(&guest->trigger) <= end_us) {
+        int64_t next_us = report_trigger_latest_us(&guest->trigger);
         assert_true(next_us > guest->now_us);
+        assert_true(next_us >= report_trigger_next_us(&guest->trigger));
         int64_t moved_bytes = available_bytes_per_s * (next_us - guest->now_us) / SECOND;
         guest->available_bytes = MAX(guest->available_bytes + moved_bytes, 0);
         guest->now_us = next_us;
@@ -87,6 +98,7 @@ static void test_the_first_sample_is_due_at_once_and_reported(void **state)
     Guest guest = {.available_bytes = 700 * MIB};
     report_trigger_init(&guest.trigger, &settings);
     assert_true(report_trigger_next_us(&guest.trigger) <= 0);
+    assert_true(report_trigger_latest_us(&guest.trigger) <= 0);
     assert_int_equal(sample(&guest), REPORT_REASON_START);
     assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
 }
@@ -261,6 +273,36 @@ static void test_pressure_is_said_once_an_interval_while_it_lasts(void **state)
     }
 }
 
+static void test_a_trigger_that_fires_is_pressure_however_little_was_seen_of_it(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.alarmed = true;
+    assert_int_equal(sample_after(&guest, 1 * MS), REPORT_REASON_PRESSURE);
+    guest.alarmed = false;
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
+static void test_a_process_killed_for_want_of_memory_is_pressure(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.oom_kills++;
+    assert_int_equal(sample_after(&guest, 100 * MS), REPORT_REASON_PRESSURE);
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
+static void test_swapping_and_refaults_are_a_change_though_nothing_else_moves(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.swapped_bytes += 2 * MIB;
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+    guest.refaulted_bytes += 2 * MIB + 1;
+    assert_int_equal(sample_after(&guest, 100 * MS), REPORT_REASON_CHANGE);
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
 static void test_stalls_before_the_subscription_do_not_count(void **state)
 {
     (void)state;
@@ -298,16 +340,41 @@ static void test_samples_are_rare_when_there_is_plenty_and_dense_when_it_is_tigh
     (void)state;
     static const struct {
         int64_t available_bytes;
-        int64_t wait_us;
+        int64_t next_us;
+        int64_t latest_us;
     } waits[] = {
-        {64 * GIB, 1000 * MS}, // the heartbeat
-        {4 * GIB, 1000 * MS},  {2 * GIB, 500 * MS}, {1 * GIB, 250 * MS},
-        {100 * MIB, 100 * MS}, {0, 100 * MS},
+        {64 * GIB, 1000 * MS, 1000 * MS}, // the heartbeat
+        {4 * GIB, 1000 * MS, 1000 * MS},  {2 * GIB, 500 * MS, 1000 * MS},
+        {512 * MIB, 125 * MS, 1000 * MS}, {256 * MIB, 100 * MS, 1000 * MS},
+        {128 * MIB, 100 * MS, 500 * MS},  {16 * MIB, 100 * MS, 100 * MS},
+        {0, 100 * MS, 100 * MS},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
         Guest guest = guest_with(waits[i].available_bytes);
-        assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + waits[i].wait_us);
+        assert_int_equal(report_trigger_next_us(&guest.trigger) - guest.now_us, waits[i].next_us);
+        assert_int_equal(report_trigger_latest_us(&guest.trigger) - guest.now_us,
+                         waits[i].latest_us);
     }
+}
+
+static void test_an_idle_guest_is_woken_by_its_heartbeat_alone(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(256 * MIB);
+    run(&guest, 600 * SECOND, 0);
+    assert_int_equal(guest.samples, 600);
+    assert_int_equal(guest.said[REPORT_REASON_HEARTBEAT], 600);
+}
+
+static void test_a_guest_with_plenty_sleeps_for_as_long_as_the_heartbeat_allows(void **state)
+{
+    (void)state;
+    const ReportTriggerSettings seldom = {
+        .interval_us = 100 * MS, .heartbeat_us = 3600 * SECOND, .change_bytes = 4 * MIB};
+    Guest guest = {.available_bytes = 2 * GIB};
+    report_trigger_init(&guest.trigger, &seldom);
+    sample(&guest);
+    assert_int_equal(report_trigger_latest_us(&guest.trigger), 8 * SECOND);
 }
 
 static void test_samples_are_dense_while_memory_moves(void **state)
@@ -316,7 +383,7 @@ static void test_samples_are_dense_while_memory_moves(void **state)
     Guest guest = guest_with(4 * GIB);
     guest.available_bytes -= MIB;
     assert_int_equal(sample_after(&guest, 500 * MS), NOTHING);
-    assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + 100 * MS);
+    assert_int_equal(report_trigger_latest_us(&guest.trigger), guest.now_us + 100 * MS);
 }
 
 static void test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_memory(void **state)
@@ -327,7 +394,48 @@ static void test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_mem
     sample_after(&guest, 100 * MS);
     assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
     // 60 GiB left at 40 GiB/s are gone in 1.5 s.
-    assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + 375 * MS);
+    assert_int_equal(report_trigger_latest_us(&guest.trigger), guest.now_us + 375 * MS);
+}
+
+static void
+test_the_pace_of_a_guest_is_remembered_for_minutes_and_forgotten_in_the_end(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(600 * MIB);
+    guest.available_bytes -= 50 * MIB; // 500 MiB/s
+    sample_after(&guest, 100 * MS);
+    run(&guest, 60 * SECOND, 0);
+    // 550 MiB at what is left of 500 MiB/s: four samples in a little over a second.
+    assert_in_range(report_trigger_latest_us(&guest.trigger) - guest.now_us, 250 * MS, 400 * MS);
+    run(&guest, 1200 * SECOND, 0);
+    run(&guest, 60 * SECOND, 0);
+    assert_int_equal(guest.samples, 60);
+}
+
+static void test_a_burst_at_a_known_pace_is_told_before_memory_is_gone_at_any_moment(void **state)
+{
+    (void)state;
+    // It grew at this pace once, 20 s ago; now it does again, at any moment between two samples.
+    static const int64_t rates[] = {100 * MIB, 170 * MIB, 300 * MIB};
+    for (size_t i = 0; i < G_N_ELEMENTS(rates); i++) {
+        for (int64_t begin_us = 0; begin_us < SECOND; begin_us += 7 * MS) {
+            Guest guest = guest_with(600 * MIB);
+            guest.available_bytes -= rates[i] / 10;
+            sample_after(&guest, 100 * MS);
+            run(&guest, 20 * SECOND, 0);
+            int64_t start_us = guest.now_us + begin_us;
+            int64_t available_bytes = guest.available_bytes;
+            memset(guest.said, 0, sizeof(guest.said));
+            while (guest.said[REPORT_REASON_TREND] == 0) {
+                guest.now_us = report_trigger_latest_us(&guest.trigger);
+                int64_t grown_us = MAX(guest.now_us - start_us, 0);
+                guest.available_bytes = available_bytes - rates[i] * grown_us / SECOND;
+                assert_true(guest.available_bytes > 0);
+                sample(&guest);
+            }
+            assert_true(guest.available_bytes >= rates[i] * 35 / 100);
+        }
+    }
 }
 
 static void test_a_heartbeat_shorter_than_the_interval_is_kept(void **state)
@@ -383,12 +491,20 @@ int main(void)
         cmocka_unit_test(test_more_than_10_ms_of_stall_is_pressure),
         cmocka_unit_test(test_short_stalls_far_apart_are_no_pressure),
         cmocka_unit_test(test_pressure_is_said_once_an_interval_while_it_lasts),
+        cmocka_unit_test(test_a_trigger_that_fires_is_pressure_however_little_was_seen_of_it),
+        cmocka_unit_test(test_a_process_killed_for_want_of_memory_is_pressure),
+        cmocka_unit_test(test_swapping_and_refaults_are_a_change_though_nothing_else_moves),
         cmocka_unit_test(test_stalls_before_the_subscription_do_not_count),
         cmocka_unit_test(test_a_kernel_without_pressure_is_served_all_the_same),
         cmocka_unit_test(test_of_several_reasons_the_strongest_is_told),
         cmocka_unit_test(test_samples_are_rare_when_there_is_plenty_and_dense_when_it_is_tight),
+        cmocka_unit_test(test_an_idle_guest_is_woken_by_its_heartbeat_alone),
+        cmocka_unit_test(test_a_guest_with_plenty_sleeps_for_as_long_as_the_heartbeat_allows),
         cmocka_unit_test(test_samples_are_dense_while_memory_moves),
         cmocka_unit_test(test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_memory),
+        cmocka_unit_test(
+            test_the_pace_of_a_guest_is_remembered_for_minutes_and_forgotten_in_the_end),
+        cmocka_unit_test(test_a_burst_at_a_known_pace_is_told_before_memory_is_gone_at_any_moment),
         cmocka_unit_test(test_a_heartbeat_shorter_than_the_interval_is_kept),
         cmocka_unit_test(test_no_numbers_and_no_clock_overflow),
     };
