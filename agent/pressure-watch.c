@@ -12,7 +12,7 @@ static const struct {
     const char *text;
     int64_t window_us;
 } triggers[] = {
-    {"some 10000 500000", 500000},
+    {"some 10000 500000", PRESSURE_BEST_WINDOW_US},
     {"some 10000 2000000", 2000000},
 };
 

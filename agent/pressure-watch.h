@@ -13,6 +13,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+#define PRESSURE_BEST_WINDOW_US 500000
+
 // Sets up the best trigger that the kernel grants on /proc/pressure/memory below `root` ("" for the
 // running system). Returns its descriptor, which says POLLPRI when it fires, and its window; -1
 // when there is none, `*why` then being what the kernel said (borrowed).

@@ -175,8 +175,8 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
     if (!sampler_read(server->sampler, &now, error)) {
         return NULL;
     }
-    int64_t interval_ms = server->settings.interval_ms;
-    int64_t heartbeat_ms = server->settings.heartbeat_ms;
+    int64_t interval_ms = AGENT_INTERVAL_MS;
+    int64_t heartbeat_ms = AGENT_HEARTBEAT_MS;
     int64_t change_bytes = CLAMP(memory_report_get(&now, REPORT_MEMORY_TOTAL) / CHANGE_DIVISOR,
                                  CHANGE_DEFAULT_MIN_BYTES, CHANGE_DEFAULT_MAX_BYTES);
     if (!optional_int(arguments, "interval-ms", AGENT_INTERVAL_MIN_MS, AGENT_INTERVAL_MAX_MS,
@@ -187,6 +187,8 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
                       error)) {
         return NULL;
     }
+    interval_ms = MAX(interval_ms, server->settings.interval_ms);
+    heartbeat_ms = MAX(heartbeat_ms, server->settings.heartbeat_ms);
     ReportTriggerSettings settings = {
         .interval_us = interval_ms * US_PER_MS,
         .heartbeat_us = heartbeat_ms * US_PER_MS,

@@ -30,7 +30,7 @@ typedef struct AgentServer AgentServer;
 
 typedef struct AgentServerSettings {
     const char *root; // the kernel's files are below it; "" for the running system
-    // Of subscriptions that leave them out.
+    // A subscription gets no shorter times than these, whatever it asks for.
     int64_t interval_ms;
     int64_t heartbeat_ms;
 } AgentServerSettings;
