@@ -99,6 +99,7 @@ $(TESTS) $(BENCHES) $(BUILD)/aerostat-demo: $(BUILD)/libsupport.a $(BUILD)/libag
 	      $(cmocka_libs) $(pkg_libs)
 
 $(foreach test,$(TESTS) $(BENCHES),$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
 # Real guests need an image with the agent in it.

@@ -123,15 +123,16 @@ static bool note_stall(ReportTrigger *trigger, const MemoryReport *sample, int64
     return stalled;
 }
 
-// Whether the trend is news: it has just set in, or the guest has gone on growing under it.
-static bool note_trend(ReportTrigger *trigger, MemoryLevels now)
+// Whether the trend is news: it has just set in, or, unless that is too soon to be said, the guest
+// has gone on growing under it.
+static bool note_trend(ReportTrigger *trigger, MemoryLevels now, bool too_soon)
 {
     int64_t growth = fastest_growth(trigger);
     bool before = trigger->running_out;
     trigger->running_out =
         growth > 0 && now.available_bytes <= scale(growth, REACTION_HORIZON_US, US_PER_S);
     int64_t grown_bytes = difference(now.used_bytes, trigger->reported.used_bytes);
-    return trigger->running_out && (!before || grown_bytes > noise_bytes(trigger));
+    return trigger->running_out && (!before || (!too_soon && grown_bytes > noise_bytes(trigger)));
 }
 
 // --- what follows from it ---------------------------------------------------------------------
@@ -139,13 +140,15 @@ static bool note_trend(ReportTrigger *trigger, MemoryLevels now)
 static bool decide(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
                    int64_t now_us, bool stalled, MemoryReportReason *reason)
 {
-    stalled |= note_stall(trigger, sample, now_us);
-    bool trend = note_trend(trigger, now);
-    if (stalled || now.oom_kills > trigger->sampled.oom_kills) {
+    bool too_soon = difference(now_us, trigger->reported_us) < trigger->settings.interval_us;
+    stalled = stalled || (!too_soon && note_stall(trigger, sample, now_us));
+    bool trend = note_trend(trigger, now, too_soon);
+    if (stalled || now.oom_kills > trigger->reported.oom_kills) {
         *reason = REPORT_REASON_PRESSURE;
     } else if (trend) {
         *reason = REPORT_REASON_TREND;
-    } else if (moved_by_more_than(trigger->settings.change_bytes, trigger->reported, now)) {
+    } else if (!too_soon &&
+               moved_by_more_than(trigger->settings.change_bytes, trigger->reported, now)) {
         *reason = REPORT_REASON_CHANGE;
     } else if (difference(now_us, trigger->reported_us) >= trigger->settings.heartbeat_us) {
         *reason = REPORT_REASON_HEARTBEAT;
@@ -155,11 +158,10 @@ static bool decide(ReportTrigger *trigger, const MemoryReport *sample, MemoryLev
     return true;
 }
 
-// How long the next sample can wait if memory goes at `bytes_per_s`.
-static int64_t time_to_sample(const ReportTrigger *trigger, MemoryLevels now, int64_t bytes_per_s)
+// A quarter of the time in which memory would be gone at `bytes_per_s`.
+static int64_t time_to_sample(MemoryLevels now, int64_t bytes_per_s)
 {
-    int64_t exhausted_us = scale(now.available_bytes, US_PER_S, bytes_per_s);
-    return MAX(exhausted_us / SAMPLES_TO_EXHAUSTION, trigger->settings.interval_us);
+    return scale(now.available_bytes, US_PER_S, bytes_per_s) / SAMPLES_TO_EXHAUSTION;
 }
 
 // What any guest of this size may begin to grow by.
@@ -169,19 +171,41 @@ static int64_t least_growth(const MemoryReport *sample)
                  LEAST_GROWTH_MIN_BYTES_PER_S, SUDDEN_GROWTH_BYTES_PER_S);
 }
 
-static void set_next(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
-                     int64_t now_us, bool moving)
+// How long a guest that grows may go unseen: no longer than until the next report may be made.
+static int64_t wait_while_growing(const ReportTrigger *trigger, int64_t now_us, int64_t shortest_us)
 {
-    int64_t latest_us = trigger->settings.interval_us;
-    int64_t next_us = latest_us;
-    if (!moving) {
-        int64_t shown = MAX(trigger->shown_bytes_per_s, least_growth(sample));
-        latest_us = time_to_sample(trigger, now, shown);
-        next_us = time_to_sample(trigger, now, MAX(shown, SUDDEN_GROWTH_BYTES_PER_S));
+    int64_t interval_us = trigger->settings.interval_us;
+    int64_t until_report_us = difference(trigger->reported_us + interval_us, now_us);
+    int64_t wait_us = MIN(shortest_us, interval_us);
+    return until_report_us > 0 ? MIN(wait_us, until_report_us) : wait_us;
+}
+
+// How long after this sample the next one must be taken at the latest.
+static int64_t longest_wait(const ReportTrigger *trigger, const MemoryReport *sample,
+                            MemoryLevels now, bool pressed)
+{
+    int64_t interval_us = trigger->settings.interval_us;
+    if (pressed || moved_by_more_than(noise_bytes(trigger), trigger->sampled, now)) {
+        return interval_us;
     }
+    int64_t bytes_per_s =
+        trigger->settings.has_tripwire ? least_growth(sample) : SUDDEN_GROWTH_BYTES_PER_S;
+    bytes_per_s = MAX(bytes_per_s, trigger->shown_bytes_per_s);
+    return MAX(time_to_sample(now, bytes_per_s), interval_us);
+}
+
+static void set_next(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
+                     int64_t now_us, bool pressed)
+{
+    int64_t sudden = MAX(trigger->shown_bytes_per_s, SUDDEN_GROWTH_BYTES_PER_S);
+    int64_t next_us =
+        MAX(time_to_sample(now, sudden), trigger->settings.interval_us / SAMPLES_TO_EXHAUSTION);
+    bool growing = difference(now.used_bytes, trigger->sampled.used_bytes) > noise_bytes(trigger);
+    int64_t latest_us = growing ? wait_while_growing(trigger, now_us, next_us)
+                                : longest_wait(trigger, sample, now, pressed);
     int64_t heartbeat_us = trigger->reported_us + trigger->settings.heartbeat_us;
     trigger->latest_us = MIN(now_us + latest_us, heartbeat_us);
-    trigger->next_us = MIN(now_us + next_us, heartbeat_us);
+    trigger->next_us = MIN(now_us + next_us, trigger->latest_us);
 }
 
 static void start(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,
@@ -215,11 +239,9 @@ bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, i
         trigger->reported = now;
         trigger->reported_us = now_us;
     }
-    bool moving = moved_by_more_than(noise_bytes(trigger), trigger->sampled, now) ||
-                  (report && *reason == REPORT_REASON_PRESSURE);
+    set_next(trigger, sample, now, now_us, report && *reason == REPORT_REASON_PRESSURE);
     trigger->sampled = now;
     trigger->sampled_us = now_us;
-    set_next(trigger, sample, now, now_us, moving);
     return report;
 }
 

@@ -22,21 +22,20 @@
 //   was swapped or read again after it had been dropped (refaults).
 // - heartbeat: none of it for `heartbeat_us`; the host sees that the guest lives.
 //
-// While trend lasts it is said again only as the guest goes on growing, and no reason is said more
-// often than samples are taken, once an interval, but for a trigger that fires.
+// While trend lasts it is said again only as the guest goes on growing, and nothing is said more
+// often than once an interval, but for a trend that sets in and for pressure the kernel tells of.
 //
 // When to sample: four times in the time in which memory would be gone. At which growth, is asked
 // twice. A sample *must* be taken by the fastest growth the guest has shown, which is forgotten by
 // half in about four minutes, and at least by 1/16 of the guest a second (64 MiB/s to 1 GiB/s): an
-// idle guest that has a quarter to spare is woken by its heartbeat alone. It *may* be taken by 1
-// GiB/s, about what one processor clears, whenever that costs no wake-up: a processor which touches
-// memory is awake, and what is awake rings the alarms that may ring (PR_SET_TIMERSLACK). A guest
-// may be faster than it ever was, on a processor that the agent does not sleep on, with less than a
-// second's worth of memory: then the kernel's pressure trigger is what tells. docs/agent.md has the
-// figures.
+// idle guest that has a quarter to spare is woken by its heartbeat alone. It is *worth* being taken
+// by 1 GiB/s, about what one processor clears, when something goes on at all, which a tripwire
+// tells (agent/fault-watch.h). Without a tripwire nothing may be slept through, and samples must be
+// taken by that. docs/agent.md has the figures.
 //
-// After a growth worth the name the next sample is due after an interval: growth that began just
-// before a sample looks slower than it is.
+// While a guest grows the next sample follows after at most an interval, since growth that began
+// just before a sample looks slower than it is. Samples are an interval apart at least, or a
+// quarter of it while something goes on and memory may be gone within four.
 #pragma once
 
 #include "protocol/report.h"
@@ -45,9 +44,10 @@
 #include <stdint.h>
 
 typedef struct ReportTriggerSettings {
-    int64_t interval_us;  // shortest time between two samples
+    int64_t interval_us;  // shortest time between two reports
     int64_t heartbeat_us; // longest time between two reports
     int64_t change_bytes; // what makes a change
+    bool has_tripwire;    // samples are taken earlier when something goes on
 } ReportTriggerSettings;
 
 // What of a sample is compared with another.
@@ -87,7 +87,7 @@ void report_trigger_init(ReportTrigger *trigger, const ReportTriggerSettings *se
 bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, int64_t now_us,
                            bool stalled, MemoryReportReason *reason);
 
-// From when on a sample is worth taking if nothing sleeps, and when it must be taken at the latest;
-// right away before the first one.
+// From when on a sample is worth taking if something goes on, and when it must be taken at the
+// latest; right away before the first one.
 int64_t report_trigger_next_us(const ReportTrigger *trigger);
 int64_t report_trigger_latest_us(const ReportTrigger *trigger);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/server.h"
 
+#include "agent/fault-watch.h"
 #include "agent/pressure-watch.h"
 #include "agent/report-trigger.h"
 #include "protocol/error.h"
@@ -8,7 +9,6 @@
 #include "protocol/qmp.h"
 
 #include <string.h>
-#include <sys/prctl.h>
 
 #define CHANGE_MIN_BYTES INT64_C(4096)
 #define CHANGE_MAX_BYTES (INT64_C(1) << 40)
@@ -19,7 +19,6 @@
 #define CHANGE_DEFAULT_MAX_BYTES (INT64_C(64) << 20)
 
 #define US_PER_MS INT64_C(1000)
-#define NS_PER_US 1000
 // Room for a report with its event around it.
 #define EVENT_TEXT_BYTES 2048
 
@@ -38,25 +37,23 @@ struct AgentServer {
     ReportTrigger trigger;
     GSource *timer; // ready when the next sample is due, never without a subscription
     PressureWatch *pressure_watch; // NULL: no subscription, or the kernel has no triggers
+    FaultWatch *fault_watch;       // NULL: no subscription, or not permitted
     GString *event_text;
 };
 
 // --- the subscription -------------------------------------------------------------------------
 
-// Sleeps until `latest_us`, or less long from `next_us` on if the processor is awake anyway. What
-// else this thread waits for has time, too.
-static void sleep_between(const AgentServer *server, int64_t next_us, int64_t latest_us)
-{
-    g_source_set_ready_time(server->timer, next_us);
-    // It cannot fail.
-    (void)prctl(PR_SET_TIMERSLACK, (unsigned long)(latest_us - next_us) * NS_PER_US);
-}
-
 static void end_subscription(AgentServer *server)
 {
     g_source_set_ready_time(server->timer, -1);
-    (void)prctl(PR_SET_TIMERSLACK, 0); // the default again
     g_clear_pointer(&server->pressure_watch, pressure_watch_free);
+    g_clear_pointer(&server->fault_watch, fault_watch_free);
+}
+
+static void on_faults(void *context)
+{
+    AgentServer *server = context;
+    g_source_set_ready_time(server->timer, report_trigger_next_us(&server->trigger));
 }
 
 static void append_number(GString *text, const char *before, int64_t value)
@@ -84,8 +81,8 @@ static void sample(AgentServer *server, bool stalled)
     MemoryReport report;
     if (!sampler_read(server->sampler, &report, NULL)) {
         // The client misses the heartbeat; should the file come back, so do the reports.
-        int64_t retry_us = g_get_monotonic_time() + server->trigger.settings.heartbeat_us;
-        sleep_between(server, retry_us, retry_us);
+        g_source_set_ready_time(server->timer,
+                                g_get_monotonic_time() + server->trigger.settings.heartbeat_us);
         return;
     }
     if (report_trigger_sample(&server->trigger, &report, report.monotonic_us, stalled,
@@ -93,8 +90,10 @@ static void sample(AgentServer *server, bool stalled)
         write_event(server, &report);
         line_channel_send_event(server->channel, server->event_text->str, server->event_text->len);
     }
-    sleep_between(server, report_trigger_next_us(&server->trigger),
-                  report_trigger_latest_us(&server->trigger));
+    g_source_set_ready_time(server->timer, report_trigger_latest_us(&server->trigger));
+    if (server->fault_watch) {
+        fault_watch_arm(server->fault_watch);
+    }
 }
 
 static gboolean on_sample_due(void *data)
@@ -108,18 +107,20 @@ static void on_pressure(void *context)
     sample(context, true);
 }
 
-static void start_subscription(AgentServer *server, const ReportTriggerSettings *settings)
+static void start_subscription(AgentServer *server, ReportTriggerSettings settings)
 {
-    end_subscription(server);
-    report_trigger_init(&server->trigger, settings);
-    // Due at once, from the loop: after the reply.
-    g_source_set_ready_time(server->timer, 0);
     int64_t window_us;
     const char *why;
+    end_subscription(server);
     int fd = pressure_trigger_open(server->settings.root, &window_us, &why);
     if (fd >= 0) {
         server->pressure_watch = pressure_watch_new(fd, on_pressure, server);
     }
+    server->fault_watch = fault_watch_new(on_faults, server, NULL);
+    settings.has_tripwire = server->fault_watch != NULL;
+    report_trigger_init(&server->trigger, &settings);
+    // Due at once, from the loop: after the reply.
+    g_source_set_ready_time(server->timer, 0);
 }
 
 // --- commands ---------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
         .heartbeat_us = heartbeat_ms * US_PER_MS,
         .change_bytes = change_bytes,
     };
-    start_subscription(server, &settings);
+    start_subscription(server, settings);
     return json_pack("{s:I, s:I, s:I}", "interval-ms", (json_int_t)interval_ms, "heartbeat-ms",
                      (json_int_t)heartbeat_ms, "change-bytes", (json_int_t)change_bytes);
 }

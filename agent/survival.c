@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/survival.h"
 
+#include "agent/fault-watch.h"
 #include "agent/pressure-watch.h"
 
 #include <errno.h>
@@ -42,29 +43,50 @@ bool survival_avoid_oom_killer(const char *root, GError **error)
     return written;
 }
 
+static void say(const char *what, const char *why)
+{
+    g_printerr("aerostat-agent: %s: %s\n", what, why);
+}
+
+static void try_pressure_trigger(void)
+{
+    int64_t window_us;
+    const char *why;
+    int fd = pressure_trigger_open("", &window_us, &why);
+    if (fd < 0) {
+        say("no pressure trigger, stalls are seen by sampling", why);
+        return;
+    }
+    close(fd);
+    if (window_us > PRESSURE_BEST_WINDOW_US) {
+        say("stalls are seen within 200 ms instead of 50", "no CAP_SYS_RESOURCE");
+    }
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+static void try_fault_watch(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(FaultWatch) watch = fault_watch_new(ignore, NULL, &error);
+    if (!watch) {
+        say("page faults are not watched, samples are more frequent (CAP_PERFMON)", error->message);
+    }
+}
+
 void survival_prepare(void)
 {
     g_autoptr(GError) lock_error = NULL;
     g_autoptr(GError) oom_error = NULL;
     if (!survival_lock_memory(&lock_error)) {
-        g_printerr("aerostat-agent: memory is not locked, reports may be late while the guest "
-                   "swaps: %s\n",
-                   lock_error->message);
+        say("memory is not locked, reports may be late while the guest swaps", lock_error->message);
     }
     if (!survival_avoid_oom_killer("", &oom_error)) {
-        g_printerr("aerostat-agent: the OOM killer may end this process: %s\n", oom_error->message);
+        say("the OOM killer may end this process", oom_error->message);
     }
-    int64_t window_us;
-    const char *why;
-    int fd = pressure_trigger_open("", &window_us, &why);
-    if (fd < 0) {
-        g_printerr("aerostat-agent: no pressure trigger, stalls are seen by sampling: %s\n", why);
-    } else {
-        close(fd);
-        if (window_us > PRESSURE_BEST_WINDOW_US) {
-            g_printerr("aerostat-agent: pressure trigger with a window of %d ms, for want of "
-                       "CAP_SYS_RESOURCE\n",
-                       (int)(window_us / 1000));
-        }
-    }
+    try_pressure_trigger();
+    try_fault_watch();
 }

@@ -22,6 +22,6 @@ bool survival_lock_memory(GError **error);
 // a G_FILE_ERROR.
 bool survival_avoid_oom_killer(const char *root, GError **error);
 
-// Does both for the running system, tries the pressure trigger, and says on stderr what is not
-// permitted.
+// Does both for the running system, tries the pressure trigger and the tripwire, and says on stderr
+// what is not permitted.
 void survival_prepare(void);

@@ -6,7 +6,7 @@
 // than 10 ms within half a second, trend when available memory will be gone within a second at the
 // fastest growth of the last 5 to 10 s, change, heartbeat. Looking every 100 ms while memory moves
 // or is tight, else four times until it could be gone at the fastest growth shown. That the real
-// one looks more often on a processor that is awake anyway is left out: the model is the worse one.
+// one's tripwire has it look more often is left out: the model is the worse one.
 #pragma once
 
 #include "host-controller/sim/guest-model.h"

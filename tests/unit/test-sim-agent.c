@@ -76,6 +76,7 @@ static void assert_same_reports(Rig *rig)
         .interval_us = 100 * SIM_MS,
         .heartbeat_us = SIM_S,
         .change_bytes = rig->agent.change_bytes,
+        .has_tripwire = true,
     };
     bool said[REPORT_REASON_COUNT] = {false};
     report_trigger_init(&trigger, &settings);
