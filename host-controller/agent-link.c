@@ -20,7 +20,7 @@
 #define BACKOFF_FIRST_US INT64_C(50000)
 #define BACKOFF_CAP_US (1 * (int64_t)G_USEC_PER_SEC)
 // How often the agent looks at its memory while something moves.
-#define SAMPLE_INTERVAL_MS 100
+#define SAMPLE_INTERVAL_MS 20
 #define HEARTBEAT_MS (AGENT_LINK_HEARTBEAT_US / 1000)
 
 typedef enum AgentLinkState {
