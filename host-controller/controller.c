@@ -61,6 +61,28 @@ static void emit(const char *name, json_t *data, void *context)
 
 // --- planning ---------------------------------------------------------------------------------
 
+// A QEMU that has not told its size is planned around with what its process holds. Comes last, so
+// that the others stand beside their guests.
+static void observe_silent(Controller *controller, int64_t now_us)
+{
+    for (guint i = 0; i < controller->guests->len; i++) {
+        Guest *guest = g_ptr_array_index(controller->guests, i);
+        int64_t held_bytes = guest_is_known(guest) ? 0 : guest_silent_bytes(guest, now_us);
+        if (held_bytes > 0) {
+            PolicyGuest observation = {
+                .size_bytes = held_bytes,
+                .actual_bytes = held_bytes,
+                .target_bytes = held_bytes,
+                .ceiling_bytes = held_bytes,
+                .max_bytes = held_bytes,
+                .weight = 1,
+                .bound = POLICY_BOUND_UNMANAGED,
+            };
+            g_array_append_val(controller->observations, observation);
+        }
+    }
+}
+
 static void observe_guests(Controller *controller, int64_t now_us)
 {
     g_array_set_size(controller->observations, 0);
@@ -74,6 +96,7 @@ static void observe_guests(Controller *controller, int64_t now_us)
             g_ptr_array_add(controller->observed, guest);
         }
     }
+    observe_silent(controller, now_us);
 }
 
 static void check_overcommitment(Controller *controller, const PolicyHost *host)
