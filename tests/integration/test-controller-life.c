@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define PATIENCE_US (20 * SECOND_US)
+// For what an event tells, rather than the look that is taken every ten seconds.
+#define SOON_US (4 * SECOND_US)
 #define BUDGET (1300 * MIB)
 // Longer than a guest may go without progress before it counts as stalled.
 #define LONGER_THAN_A_STALL_US (6500 * MS_US)
@@ -157,7 +159,7 @@ static void test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_e
     Pair pair = start_pair(rig);
     fake_qemu_emit(pair.giver->qemu, "SHUTDOWN",
                    json_pack("{s:b, s:s}", "guest", 1, "reason", "guest-shutdown"));
-    wait_for(is_state(rig, pair.giver, "paused"), PATIENCE_US);
+    wait_for(is_state(rig, pair.giver, "paused"), SOON_US);
     assert_sent_nothing(pair.giver, pair.taker);
     fake_qemu_quit(pair.giver->qemu);
     assert_served_in_the_end(pair.taker);
@@ -168,7 +170,7 @@ static void test_a_guest_that_is_sent_away_is_left_alone_until_it_stays(void **s
     Rig *rig = *state;
     Pair pair = start_pair(rig);
     fake_qemu_set_migration(pair.giver->qemu, "setup");
-    wait_for(is_state(rig, pair.giver, "migrating"), PATIENCE_US);
+    wait_for(is_state(rig, pair.giver, "migrating"), SOON_US);
     fake_qemu_set_migration(pair.giver->qemu, "active");
     assert_sent_nothing(pair.giver, pair.taker);
     fake_qemu_set_migration(pair.giver->qemu, "cancelled");
@@ -183,7 +185,7 @@ static void test_a_guest_that_has_been_sent_away_is_sent_nothing_any_more(void *
     fake_qemu_set_migration(pair.giver->qemu, "active");
     fake_qemu_set_running(pair.giver->qemu, false);
     fake_qemu_set_migration(pair.giver->qemu, "completed");
-    wait_for(is_state(rig, pair.giver, "paused"), PATIENCE_US);
+    wait_for(is_state(rig, pair.giver, "paused"), SOON_US);
     assert_sent_nothing(pair.giver, pair.taker);
 }
 
@@ -196,20 +198,20 @@ static void test_a_guest_that_arrives_is_left_alone_and_then_taken_as_it_came(vo
     fake_agent_set_silent(guest->agent, true);
     rig_configure(rig, 600 * MIB, NULL);
     rig_start(rig);
-    wait_for(is_state(rig, guest, "migrating"), PATIENCE_US);
+    wait_for(is_state(rig, guest, "migrating"), SOON_US);
     // QEMU refused to tell of the end, since the controller asked too late: it is seen all the
     // same.
     fake_qemu_set_actual(guest->qemu, 400 * MIB);
     fake_qemu_set_migration(guest->qemu, "completed");
     fake_qemu_set_running(guest->qemu, true);
     fake_agent_set_silent(guest->agent, false);
-    wait_for(is_state(rig, guest, "settled"), PATIENCE_US);
+    wait_for(is_state(rig, guest, "settled"), SOON_US);
     wait_for(shown_bytes(rig, guest, "actual") == 400 * MIB, PATIENCE_US);
     assert_int_equal(fake_qemu_count(guest->qemu, "balloon"), 0);
     // From now on it will be told.
     wait_for(fake_qemu_count(guest->qemu, "migrate-set-capabilities") > 1, PATIENCE_US);
     fake_qemu_set_migration(guest->qemu, "setup");
-    wait_for(is_state(rig, guest, "migrating"), PATIENCE_US);
+    wait_for(is_state(rig, guest, "migrating"), SOON_US);
 }
 
 // --- devices and processes --------------------------------------------------------------------
@@ -221,7 +223,7 @@ static void test_a_guest_whose_balloon_is_unplugged_counts_with_its_size(void **
     fake_qemu_set_device(guest->qemu, false);
     fake_qemu_emit(guest->qemu, "DEVICE_DELETED",
                    json_pack("{s:s, s:s}", "device", "balloon0", "path", "/machine/balloon0"));
-    wait_for(is_state(rig, guest, "unmanageable"), 2 * SECOND_US);
+    wait_for(is_state(rig, guest, "unmanageable"), SOON_US);
     assert_int_equal(host_bytes(rig, "sum-actual"), GIB);
 }
 

@@ -43,6 +43,7 @@ typedef struct VmOptions {
     VmBalloon balloon;
     bool without_agent;
     int64_t zram_bytes; // swap on compressed memory
+    bool locked_memory; // QEMU locks all its memory, so that ballooning frees none of it
     const char *kernel_arguments;
 } VmOptions;
 

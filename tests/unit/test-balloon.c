@@ -169,6 +169,18 @@ static void test_after_a_reset_what_a_former_driver_left_is_not_believed(void **
     assert_int_equal(balloon.actual_bytes, 290 * MIB);
 }
 
+// Firmware resets several times while it starts.
+static void test_each_reset_makes_what_was_left_be_looked_at_anew(void **state)
+{
+    (void)state;
+    Balloon balloon = settled_at_300_mib();
+    balloon_restart(&balloon, 1000 * MIB, 20);
+    balloon_observe(&balloon, 300 * MIB, 1, 30);
+    balloon_restart(&balloon, 1000 * MIB, 40);
+    balloon_observe(&balloon, 280 * MIB, 1, 50);
+    assert_int_equal(balloon.actual_bytes, 1000 * MIB);
+}
+
 static void test_a_guest_without_a_driver_stalls_with_all_its_memory(void **state)
 {
     (void)state;
@@ -224,6 +236,7 @@ int main(void)
             test_a_guest_that_takes_memory_back_on_its_way_down_is_told_from_one_that_overshoots),
         cmocka_unit_test(test_a_guest_that_passes_a_lowered_target_has_taken_nothing_by_itself),
         cmocka_unit_test(test_after_a_reset_what_a_former_driver_left_is_not_believed),
+        cmocka_unit_test(test_each_reset_makes_what_was_left_be_looked_at_anew),
         cmocka_unit_test(test_a_guest_without_a_driver_stalls_with_all_its_memory),
         cmocka_unit_test(test_the_guests_own_count_brings_the_belief_back),
         cmocka_unit_test(test_an_adopted_guest_is_reset_to_where_it_is),
