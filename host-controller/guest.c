@@ -255,9 +255,12 @@ static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
 {
     Balloon *balloon = &guest->balloon;
     balloon_confirm(balloon, held_bytes);
+    if (!guest->has_balloon || balloon_is_moving(balloon)) {
+        return; // it is being read often enough
+    }
     int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;
-    if (guest->has_balloon && held_bytes == guest->size_bytes && !balloon_is_moving(balloon) &&
-        unaccounted_bytes > CLAIM_NOISE_BYTES && now_us - balloon->progress_us >= CLAIM_CALM_US) {
+    if (held_bytes == guest->size_bytes && unaccounted_bytes > CLAIM_NOISE_BYTES &&
+        now_us - balloon->progress_us >= CLAIM_CALM_US) {
         g_message("%s: its balloon is empty, whatever QEMU says", guest->config->name);
         guest_restart(guest);
     } else if (ABS(held_bytes - balloon->actual_bytes) > CLAIM_NOISE_BYTES) {
