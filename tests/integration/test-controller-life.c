@@ -233,16 +233,17 @@ static void test_a_qemu_that_was_never_heard_counts_with_what_its_process_holds(
     RigGuest *silent = rig_add(rig, "silent", GIB, NULL);
     RigGuest *taker = rig_add(rig, "taker", 300 * MIB, NULL);
     fake_qemu_set_hanging(silent->qemu, true);
-    ResidentShow *show = resident_show_new(700 * MIB);
+    ResidentShow *show = resident_show_new(500 * MIB);
     rig_configure(rig, BUDGET, NULL);
     rig_start(rig);
-    wait_for(shown_bytes(rig, silent, "resident") >= 700 * MIB, PATIENCE_US);
+    wait_for(shown_bytes(rig, silent, "resident") >= 500 * MIB, PATIENCE_US);
     wait_for(fake_agent_is_subscribed(taker->agent), PATIENCE_US);
     fake_agent_grow(taker->agent, 800 * MIB, GIB);
-    wait_for(actual_bytes(taker) > 400 * MIB, PATIENCE_US);
+    // Under sanitizers the test itself is large, too.
+    wait_for(actual_bytes(taker) > 310 * MIB, PATIENCE_US);
     wait_while(SECOND_US);
-    assert_true(actual_bytes(taker) <= BUDGET - 700 * MIB);
-    assert_true(host_bytes(rig, "sum-actual") >= 700 * MIB + actual_bytes(taker));
+    assert_true(actual_bytes(taker) <= BUDGET - 500 * MIB);
+    assert_true(host_bytes(rig, "sum-actual") >= 500 * MIB + actual_bytes(taker));
     assert_string_equal(rig_guest_text(rig, silent, "state"), "connecting");
     resident_show_free(show);
 }
