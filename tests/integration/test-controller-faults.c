@@ -238,6 +238,11 @@ static void test_a_size_that_cannot_be_is_not_believed(void **state)
         g_autofree char *reply = g_strdup_printf("{\"return\":{\"actual\":%s}}", sizes[i]);
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-status\"}",
                          "{\"return\":{\"running\":true}}");
+        fake_qemu_expect(mad->qemu,
+                         "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{"
+                         "\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}}",
+                         "{\"return\":{}}");
+        fake_qemu_expect(mad->qemu, "{\"execute\":\"query-migrate\"}", "{\"return\":{}}");
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-memory-size-summary\"}",
                          "{\"return\":{\"base-memory\":1073741824}}");
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-balloon\"}", reply);
