@@ -37,7 +37,7 @@ static void work_out_needs(PolicyGuest *guest)
         return;
     }
     int64_t firm = policy_firm_bytes(guest);
-    int64_t up_to_used = in_range(guest, guest->demand.committed_bytes);
+    int64_t up_to_used = in_range(guest, policy_used_bytes(guest));
     int64_t up_to_firm = in_range(guest, firm);
     int64_t up_to_comfort = in_range(guest, firm + guest->demand.comfort_bytes);
     int64_t up_to_cache = in_range(guest, policy_demand_bytes(&guest->demand));
@@ -137,13 +137,15 @@ int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests
     return policy_max(sum - policy_max(host->budget_bytes, 0), 0);
 }
 
-// Leaves in the demand what of it could be granted on top of what is in use.
+// Leaves in the demand what of it could be granted, down to what is in use and a little.
 static void note_granted(PolicyGuest *guest)
 {
     PolicyDemand *demand = &guest->demand;
-    int64_t left = policy_max(guest->fair_share_bytes - demand->committed_bytes, 0);
-    demand->headroom_bytes = policy_min(demand->headroom_bytes, left);
-    left -= demand->headroom_bytes;
+    int64_t left = policy_max(guest->fair_share_bytes - policy_used_bytes(guest), 0);
+    int64_t least = policy_min(demand->headroom_bytes, POLICY_FREE_BYTES);
+    int64_t further = policy_min(demand->headroom_bytes - least, left);
+    demand->headroom_bytes = least + further;
+    left -= further;
     demand->comfort_bytes = policy_min(demand->comfort_bytes, left);
     demand->cache_share_bytes = policy_min(demand->cache_share_bytes, left - demand->comfort_bytes);
 }

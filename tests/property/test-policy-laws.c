@@ -281,12 +281,15 @@ static bool takes_part(const PolicyGuest *guest)
     return guest->movable && guest->fresh;
 }
 
-// What the guest has in use, within its range.
+// What the guest has in use and a little that is free, within its range.
 static int64_t used(const PolicyGuest *guest)
 {
-    int64_t committed = policy_clamp(guest->demand.committed_bytes, 0, POLICY_MAX_BYTES);
-    return policy_clamp(guest->pinned ? guest->pinned_bytes : committed, guest->min_bytes,
-                        guest->max_bytes);
+    int64_t free_bytes = policy_min(guest->demand.headroom_bytes, POLICY_FREE_BYTES);
+    int64_t wanted =
+        guest->pinned
+            ? guest->pinned_bytes
+            : policy_clamp(guest->demand.committed_bytes, 0, POLICY_MAX_BYTES) + free_bytes;
+    return policy_clamp(wanted, guest->min_bytes, guest->max_bytes);
 }
 
 static bool is_cut(const PolicyGuest *guest)

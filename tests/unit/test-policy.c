@@ -72,10 +72,21 @@ static void test_what_others_have_in_use_is_not_taken_for_a_burst(void **state)
     assert_int_equal(guests[1].demand.headroom_bytes, 43 * MIB);
 
     // Nor for another's headroom: what is left beyond what is in use is shared.
-    guests[1].demand.committed_bytes = 425 * MIB;
+    guests[1].demand.committed_bytes = 415 * MIB;
     policy_plan(&host, guests, 2);
-    assert_int_equal(guests[0].fair_share_bytes, 660 * MIB);
-    assert_int_equal(guests[1].fair_share_bytes, 440 * MIB);
+    assert_int_equal(guests[0].fair_share_bytes, 665 * MIB);
+    assert_int_equal(guests[1].fair_share_bytes, 435 * MIB);
+}
+
+// It uses all it has and cannot show what it needs; another claims to use everything.
+static void test_a_guest_with_nothing_free_is_given_a_little(void **state)
+{
+    (void)state;
+    PolicyHost host = {.budget_bytes = 1300 * MIB};
+    PolicyGuest guests[] = {guest_of(1024, 900, 900), guest_of(1024, 400, 400)};
+    guests[0].demand.headroom_bytes = guests[1].demand.headroom_bytes = 32 * MIB;
+    policy_plan(&host, guests, 2);
+    assert_int_equal(guests[1].fair_share_bytes, 416 * MIB);
 }
 
 // --- the host's pool --------------------------------------------------------------------------
@@ -197,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_the_worked_example_comes_out_as_written),
         cmocka_unit_test(test_everybody_has_its_max_when_the_budget_suffices),
         cmocka_unit_test(test_what_others_have_in_use_is_not_taken_for_a_burst),
+        cmocka_unit_test(test_a_guest_with_nothing_free_is_given_a_little),
         cmocka_unit_test(test_a_need_within_the_pool_is_met_at_once),
         cmocka_unit_test(test_a_need_above_the_pool_is_asked_of_those_who_have_most),
         cmocka_unit_test(test_a_guest_far_above_its_share_gives_back),
