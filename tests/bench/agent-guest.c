@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/agent-guest.h"
 
+#include "tests/bench/measure.h"
+
 #include "protocol/transport/unix-socket.h"
 
 #include <poll.h>
@@ -13,14 +15,6 @@
 #define CLOCK_ROUNDS 50
 #define SUBSCRIBE "{\"execute\":\"guest-memory-subscribe\"}\n"
 #define ASK "{\"execute\":\"guest-memory-report\"}\n"
-
-void bench_must(bool done, GError *const *error)
-{
-    if (!done) {
-        fprintf(stderr, "bench: %s\n", *error ? (*error)->message : "failed");
-        exit(EXIT_FAILURE);
-    }
-}
 
 static void wire_must(bool done, const char *what)
 {

@@ -18,10 +18,6 @@ typedef struct AgentGuest {
     int64_t clock_offset_us; // host's monotonic clock less the guest's
 } AgentGuest;
 
-// Ends the bench with the error unless `done`. A pointer to it, since who calls may compute both
-// arguments in either order.
-void bench_must(bool done, GError *const *error);
-
 // Boots a guest of AGENT_GUEST_BYTES with as much zram swap as said, subscribes to its agent's
 // reports and aligns the clocks.
 void agent_guest_boot(AgentGuest *guest, VmLab *lab, int64_t zram_bytes);

@@ -14,6 +14,7 @@
 //
 // AEROSTAT_BENCH_SPIKES (10) spikes of each kind, AEROSTAT_BENCH_IDLE_S (60) seconds at rest.
 #include "tests/bench/agent-guest.h"
+#include "tests/bench/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,29 +46,11 @@ static const struct {
                      0},
 };
 
-static int setting(const char *name, int fallback)
-{
-    const char *text = g_getenv(name);
-    return text ? CLAMP(atoi(text), 1, MAX_SPIKES) : fallback;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-static double percentile(const double *sorted, int count, int percent)
-{
-    return sorted[MIN(count * percent / 100, count - 1)];
-}
-
 // --- idle -------------------------------------------------------------------------------------
 
 static void measure_idle(AgentGuest *guest)
 {
-    int duration_s = setting("AEROSTAT_BENCH_IDLE_S", 60);
+    int duration_s = bench_setting("AEROSTAT_BENCH_IDLE_S", 60, 3600);
     // The guest has booted just now.
     agent_guest_listen(guest, SETTLE_US);
     AgentCost before = agent_guest_cost(guest);
@@ -139,17 +122,16 @@ static double spike_ms(AgentGuest *guest, SpikeKind kind, int *late)
 
 static void measure_spikes(AgentGuest *guest, const char *swap)
 {
-    int count = setting("AEROSTAT_BENCH_SPIKES", 10);
+    int count = bench_setting("AEROSTAT_BENCH_SPIKES", 10, MAX_SPIKES);
     double delays_ms[MAX_SPIKES] = {0};
     for (SpikeKind kind = 0; kind < SPIKE_KIND_COUNT; kind++) {
         int late = 0;
         for (int i = 0; i < count; i++) {
             delays_ms[i] = spike_ms(guest, kind, &late);
         }
-        qsort(delays_ms, (size_t)count, sizeof(delays_ms[0]), compare);
         printf(", \"%s-%s\": {\"spikes\": %d, \"p50-ms\": %.1f, \"p99-ms\": %.1f, \"late\": %d}",
-               spikes[kind].name, swap, count, percentile(delays_ms, count, 50),
-               percentile(delays_ms, count, 99), late);
+               spikes[kind].name, swap, count, bench_percentile(delays_ms, count, 50),
+               bench_percentile(delays_ms, count, 99), late);
         fflush(stdout);
     }
 }

@@ -7,6 +7,7 @@
 //
 // Every round boots new guests. BENCH_ROUNDS (default 5) rounds each; BENCH_ONLY names one
 // scenario.
+#include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/guest-load.h"
 #include "tests/support/vm-lab.h"
@@ -85,19 +86,11 @@ typedef struct Figures {
     int spikes;
     int survived;
     int holders_killed; // programs killed in guests that only held what they had
-    int64_t growth_us[MAX_ROUNDS * 2];
+    double growth_ms[MAX_ROUNDS * 2];
     int growths;
-    int64_t touched_us[MAX_ROUNDS * 2];
+    double touched_ms[MAX_ROUNDS * 2];
     int64_t most_over_bytes;
 } Figures;
-
-static void must(bool done, const GError *error)
-{
-    if (!done) {
-        fprintf(stderr, "bench-handover: %s\n", error ? error->message : "failed");
-        exit(EXIT_FAILURE);
-    }
-}
 
 static int64_t sum_actual(Vm **vms, int count)
 {
@@ -105,7 +98,7 @@ static int64_t sum_actual(Vm **vms, int count)
     int64_t sum = 0;
     for (int i = 0; i < count; i++) {
         int64_t actual_bytes = vm_actual_bytes(vms[i], &error);
-        must(actual_bytes >= 0, error);
+        bench_must(actual_bytes >= 0, &error);
         sum += actual_bytes;
     }
     return sum;
@@ -125,7 +118,7 @@ static void settle(Vm **vms, int count, int64_t budget_bytes)
         } else if (now_us - since_us >= SETTLED_FOR_US) {
             return;
         }
-        must(deadline_left_us(deadline_us) > 0, NULL);
+        bench_must(deadline_left_us(deadline_us) > 0, NULL);
         last_bytes = sum_bytes;
         g_usleep(50 * MS_US);
     }
@@ -137,22 +130,22 @@ static void begin_spike(Taker *taker, int need_mib)
     g_autofree char *command = g_strdup_printf("load touch %dM --hold 0", need_mib);
     taker->before_bytes = vm_actual_bytes(taker->vm, &error);
     taker->growth_us = -1;
-    must(taker->before_bytes >= 0 && guest_clock_align(taker->vm, &taker->clock, &error) &&
-             vm_begin(taker->vm, command, &error),
-         error);
+    bench_must(taker->before_bytes >= 0 && guest_clock_align(taker->vm, &taker->clock, &error) &&
+                   vm_begin(taker->vm, command, &error),
+               &error);
 }
 
 static void watch_taker(Taker *taker)
 {
     g_autoptr(GError) error = NULL;
     int64_t actual_bytes = vm_actual_bytes(taker->vm, &error);
-    must(actual_bytes >= 0, error);
+    bench_must(actual_bytes >= 0, &error);
     if (taker->growth_us < 0 && actual_bytes > taker->before_bytes) {
         taker->growth_us = g_get_monotonic_time();
     }
     int status;
     GuestShellResult result = vm_poll(taker->vm, &status, &taker->output, &error);
-    must(result != GUEST_SHELL_FAILED, error);
+    bench_must(result != GUEST_SHELL_FAILED, &error);
     taker->ended = result == GUEST_SHELL_ENDED;
 }
 
@@ -161,14 +154,14 @@ static void note(Taker *taker, Figures *figures)
     g_autoptr(GError) error = NULL;
     GuestLoadTimes times;
     int64_t kills = vm_oom_kills(taker->vm, &error);
-    must(kills >= 0, error);
+    bench_must(kills >= 0, &error);
     figures->spikes++;
     if (!guest_load_parse(taker->output, &taker->clock, &times, &error) || kills > 0) {
         return;
     }
-    figures->touched_us[figures->survived++] = times.ended_us - times.began_us;
+    figures->touched_ms[figures->survived++] = (double)(times.ended_us - times.began_us) / 1e3;
     if (taker->growth_us >= 0) {
-        figures->growth_us[figures->growths++] = taker->growth_us - times.began_us;
+        figures->growth_ms[figures->growths++] = (double)(taker->growth_us - times.began_us) / 1e3;
     }
 }
 
@@ -183,7 +176,7 @@ static void spike(const Scenario *scenario, Vm **vms, int64_t budget_bytes, Figu
     }
     int64_t deadline_us = deadline_after(SPIKE_TIMEOUT_US);
     for (int running = scenario->takers; running > 0;) {
-        must(deadline_left_us(deadline_us) > 0, NULL);
+        bench_must(deadline_left_us(deadline_us) > 0, NULL);
         running = 0;
         for (int i = 0; i < scenario->takers; i++) {
             if (!takers[i].ended) {
@@ -212,13 +205,13 @@ static void boot(VmLab *lab, const Scenario *scenario, Vm **vms)
                              .zram_bytes = scenario->zram_mib * MIB,
                              .deflate_on_oom = scenario->deflate_on_oom};
         vms[i] = vm_lab_add(lab, &options, &error);
-        must(vms[i] != NULL, error);
+        bench_must(vms[i] != NULL, &error);
     }
-    must(vm_lab_wait_ready(lab, &error), error);
+    bench_must(vm_lab_wait_ready(lab, &error), &error);
     g_autofree char *command = g_strdup_printf(
         "mkfifo /tmp/held; load touch %dM >/tmp/held & head -n 1 /tmp/held", scenario->hold_mib);
     for (int i = 0; i < scenario->holders; i++) {
-        must(vm_run(vms[i], command, VM_COMMAND_TIMEOUT_US, NULL, &error) == 0, error);
+        bench_must(vm_run(vms[i], command, VM_COMMAND_TIMEOUT_US, NULL, &error) == 0, &error);
     }
 }
 
@@ -227,37 +220,20 @@ static void run_round(const Scenario *scenario, int64_t budget_bytes, Figures *f
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(VmLab) lab = vm_lab_new(&error);
-    must(lab != NULL, error);
+    bench_must(lab != NULL, &error);
     Vm *vms[MAX_GUESTS];
     boot(lab, scenario, vms);
     if (budget_bytes > 0) {
         g_autofree char *config = vm_lab_write_configuration(lab, budget_bytes, NULL, &error);
-        must(config && vm_lab_start_controller(lab, config, NULL, &error), error);
+        bench_must(config && vm_lab_start_controller(lab, config, NULL, &error), &error);
         settle(vms, scenario->holders + scenario->takers, budget_bytes);
     }
     spike(scenario, vms, budget_bytes, figures);
     for (int i = 0; i < scenario->holders; i++) {
         int64_t kills = vm_oom_kills(vms[i], &error);
-        must(kills >= 0, error);
+        bench_must(kills >= 0, &error);
         figures->holders_killed += (int)kills;
     }
-}
-
-static int compare(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a;
-    int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
-// The value below which `percent` of the values lie, in milliseconds; sorts them. 0 of none.
-static double percentile_ms(int64_t *values_us, int count, int percent)
-{
-    if (count == 0) {
-        return 0;
-    }
-    qsort(values_us, (size_t)count, sizeof(*values_us), compare);
-    return (double)values_us[(count * percent - 1) / 100] / (double)MS_US;
 }
 
 static void measure(const Scenario *scenario, int rounds, bool first)
@@ -268,15 +244,15 @@ static void measure(const Scenario *scenario, int rounds, bool first)
         run_round(scenario, scenario->budget_mib * MIB, &tight);
         run_round(scenario, 0, &spare);
     }
-    double touched_ms = percentile_ms(tight.touched_us, tight.survived, 50);
-    double spare_ms = percentile_ms(spare.touched_us, spare.survived, 50);
+    double touched_ms = bench_percentile(tight.touched_ms, tight.survived, 50);
+    double spare_ms = bench_percentile(spare.touched_ms, spare.survived, 50);
     printf("%s\"%s\": {\"spikes\": %d, \"survived\": %d, \"holders-killed\": %d, "
            "\"most-over-mib\": %.1f, ",
            first ? "" : ", ", scenario->name, tight.spikes, tight.survived, tight.holders_killed,
            (double)tight.most_over_bytes / (double)MIB);
     printf("\"first-growth-ms-p50\": %.0f, \"first-growth-ms-p99\": %.0f, ",
-           percentile_ms(tight.growth_us, tight.growths, 50),
-           percentile_ms(tight.growth_us, tight.growths, 99));
+           bench_percentile(tight.growth_ms, tight.growths, 50),
+           bench_percentile(tight.growth_ms, tight.growths, 99));
     printf("\"touched-ms\": %.0f, \"with-memory-to-spare-ms\": %.0f, \"ratio\": %.2f}", touched_ms,
            spare_ms, spare_ms > 0 ? touched_ms / spare_ms : 0);
     fflush(stdout);
@@ -284,9 +260,8 @@ static void measure(const Scenario *scenario, int rounds, bool first)
 
 int main(void)
 {
-    const char *wanted = g_getenv("BENCH_ROUNDS");
-    const char *only = g_getenv("BENCH_ONLY");
-    int rounds = wanted ? CLAMP(atoi(wanted), 1, MAX_ROUNDS) : DEFAULT_ROUNDS;
+    const char *only = g_getenv("AEROSTAT_BENCH_ONLY");
+    int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", DEFAULT_ROUNDS, MAX_ROUNDS);
     bool first = true;
     printf("{\"handover\": {");
     for (size_t i = 0; i < G_N_ELEMENTS(scenarios); i++) {

@@ -3,6 +3,7 @@
 // How long one plan takes for 10 to 10,000 guests, a third of them short of memory: the median of
 // many, in microseconds.
 #include "host-controller/policy/policy.h"
+#include "tests/bench/measure.h"
 #include "tests/property/random.h"
 
 #include <stdio.h>
@@ -34,14 +35,7 @@ static void fill(PolicyGuest *guests, int count, Random *random)
     }
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a;
-    int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
-static int64_t median_us(int count, Random *random)
+static double median_us(int count, Random *random)
 {
     g_autofree PolicyGuest *guests = g_new(PolicyGuest, (gsize)count);
     g_autofree PolicyGuest *work = g_new(PolicyGuest, (gsize)count);
@@ -50,15 +44,14 @@ static int64_t median_us(int count, Random *random)
     for (int i = 0; i < count; i++) {
         host.budget_bytes += guests[i].ceiling_bytes;
     }
-    int64_t times[ROUNDS];
+    double times_us[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
         memcpy(work, guests, sizeof(*guests) * (size_t)count);
         int64_t start_us = g_get_monotonic_time();
         policy_plan(&host, work, (size_t)count);
-        times[round] = g_get_monotonic_time() - start_us;
+        times_us[round] = (double)(g_get_monotonic_time() - start_us);
     }
-    qsort(times, ROUNDS, sizeof(times[0]), compare);
-    return times[ROUNDS / 2];
+    return bench_percentile(times_us, ROUNDS, 50);
 }
 
 int main(void)
@@ -67,8 +60,7 @@ int main(void)
     Random random = random_begin("bench-plan");
     printf("{\"plan-us\": {");
     for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
-        printf("%s\"%d\": %" G_GINT64_FORMAT, i ? ", " : "", counts[i],
-               median_us(counts[i], &random));
+        printf("%s\"%d\": %.0f", i ? ", " : "", counts[i], median_us(counts[i], &random));
     }
     printf("}}\n");
     return EXIT_SUCCESS;

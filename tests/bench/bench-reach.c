@@ -2,6 +2,7 @@
 //
 // How long a guest of 1 GiB takes to 300 MiB and back: aerostatctl's set-target through the
 // controller against a bare QMP `balloon` to the same sizes in the same guest, in turn.
+#include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/vm-lab.h"
 
@@ -21,26 +22,18 @@ typedef struct Bench {
     char *socket;
 } Bench;
 
-static void must(bool done, const GError *error)
-{
-    if (!done) {
-        fprintf(stderr, "bench-reach: %s\n", error ? error->message : "failed");
-        exit(EXIT_FAILURE);
-    }
-}
-
 // A bare `balloon` command, and query-balloon often enough to see the end to the millisecond: asked
 // without a pause QEMU would be kept from moving the balloon.
 static double bare_ms(Bench *bench, int64_t bytes)
 {
     g_autoptr(GError) error = NULL;
     int64_t start_us = g_get_monotonic_time();
-    must(vm_set_target(bench->vm, bytes, &error), error);
+    bench_must(vm_set_target(bench->vm, bytes, &error), &error);
     int64_t actual_bytes;
     do {
         g_usleep(POLL_US);
         actual_bytes = vm_actual_bytes(bench->vm, &error);
-        must(actual_bytes >= 0, error);
+        bench_must(actual_bytes >= 0, &error);
     } while (actual_bytes != bytes);
     return (double)(g_get_monotonic_time() - start_us) / 1000;
 }
@@ -49,7 +42,7 @@ static void set_mode(Bench *bench, const char *mode)
 {
     g_autoptr(GError) error = NULL;
     const char *arguments[] = {bench->ctl, "--socket", bench->socket, "mode", mode, NULL};
-    must(process_run(arguments, MOVE_TIMEOUT_US, NULL, NULL, &error) == 0, error);
+    bench_must(process_run(arguments, MOVE_TIMEOUT_US, NULL, NULL, &error) == 0, &error);
 }
 
 // The whole of `aerostatctl target alpha SIZE --wait`, process start included.
@@ -61,22 +54,8 @@ static double steered_ms(Bench *bench, int64_t bytes)
                                "alpha",    size,       "--wait",      NULL};
     int64_t start_us = g_get_monotonic_time();
     int status = process_run(arguments, MOVE_TIMEOUT_US, NULL, NULL, &error);
-    must(status == 0, error);
+    bench_must(status == 0, &error);
     return (double)(g_get_monotonic_time() - start_us) / 1000;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-// Sorts the values: the median then stands in the middle.
-static double median(double *values)
-{
-    qsort(values, ROUNDS, sizeof(*values), compare);
-    return values[ROUNDS / 2];
 }
 
 static void measure(Bench *bench, const char *name, int64_t from_bytes, int64_t to_bytes,
@@ -96,9 +75,9 @@ static void measure(Bench *bench, const char *name, int64_t from_bytes, int64_t 
         set_mode(bench, "balance");
         ratio[round] = steered[round] / bare[round];
     }
-    printf("\"%s\": {\"bare-ms\": %.1f, \"steered-ms\": %.1f, ", name, median(bare),
-           median(steered));
-    printf("\"ratio\": %.3f, ", median(ratio));
+    printf("\"%s\": {\"bare-ms\": %.1f, \"steered-ms\": %.1f, ", name,
+           bench_percentile(bare, ROUNDS, 50), bench_percentile(steered, ROUNDS, 50));
+    printf("\"ratio\": %.3f, ", bench_percentile(ratio, ROUNDS, 50));
     printf("\"ratio-min\": %.3f, \"ratio-max\": %.3f}%s", ratio[0], ratio[ROUNDS - 1], separator);
 }
 
@@ -106,12 +85,12 @@ int main(void)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(VmLab) lab = vm_lab_new(&error);
-    must(lab != NULL, error);
+    bench_must(lab != NULL, &error);
     VmOptions options = {.name = "alpha", .memory_bytes = GUEST_BYTES};
     Bench bench = {.lab = lab, .vm = vm_lab_add(lab, &options, &error)};
-    must(bench.vm && vm_lab_wait_ready(lab, &error), error);
+    bench_must(bench.vm && vm_lab_wait_ready(lab, &error), &error);
     g_autofree char *config = vm_lab_write_configuration(lab, GUEST_BYTES, NULL, &error);
-    must(config && vm_lab_start_controller(lab, config, NULL, &error), error);
+    bench_must(config && vm_lab_start_controller(lab, config, NULL, &error), &error);
     g_autofree char *ctl = vm_lab_program_path(lab, "aerostatctl");
     g_autofree char *socket = vm_lab_path(lab, "controller.sock");
     bench.ctl = ctl;

@@ -5,7 +5,9 @@
 // kernel's and this program's own wake-ups in it), the controller's processor time and resident
 // memory; and the first once more while another guest floods it as fast as it can write.
 //
-// BENCH_PROBES (default 200) reports are timed in each case; BENCH_ONLY names one number of guests.
+// AEROSTAT_BENCH_PROBES (default 200) reports are timed in each case; AEROSTAT_BENCH_ONLY names one
+// number of guests.
+#include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/guest-farm.h"
 #include "tests/support/process.h"
@@ -39,9 +41,9 @@ typedef struct Bench {
     GuestFarm *farm;
     Process *controller;
     int count;
-    int next;          // the guest whose heartbeat is next
-    int64_t beat_us;   // when it is due
-    int64_t *times_us; // one for each probe
+    int next;         // the guest whose heartbeat is next
+    int64_t beat_us;  // when it is due
+    double *times_us; // one for each probe
     int probes;
 } Bench;
 
@@ -108,22 +110,14 @@ static int64_t probe_us(Bench *bench)
     return elapsed_us;
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a;
-    int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
 static void print_latency(Bench *bench, const char *suffix)
 {
     for (int i = 0; i < bench->probes; i++) {
-        bench->times_us[i] = probe_us(bench);
+        bench->times_us[i] = (double)probe_us(bench);
     }
-    qsort(bench->times_us, (size_t)bench->probes, sizeof(*bench->times_us), compare);
-    printf("\"p50-us%s\": %" G_GINT64_FORMAT ", \"p99-us%s\": %" G_GINT64_FORMAT, suffix,
-           bench->times_us[bench->probes / 2], suffix,
-           bench->times_us[(bench->probes * 99 - 1) / 100]);
+    printf("\"p50-us%s\": %.0f, \"p99-us%s\": %.0f", suffix,
+           bench_percentile(bench->times_us, bench->probes, 50), suffix,
+           bench_percentile(bench->times_us, bench->probes, 99));
 }
 
 // A number out of /proc/PID/stat, counted as proc(5) does.
@@ -186,7 +180,7 @@ static void start(Bench *bench)
 
 static void measure(int count, int probes, bool first)
 {
-    Bench bench = {.count = count, .probes = probes, .times_us = g_new(int64_t, (gsize)probes)};
+    Bench bench = {.count = count, .probes = probes, .times_us = g_new(double, (gsize)probes)};
     scratch_init(&bench.scratch);
     bench.farm = guest_farm_new(bench.scratch.folder, count, SMALL_BYTES);
     guest_farm_resize(bench.farm, PROBED, PROBED_BYTES, 2 * LOW_BYTES);
@@ -214,9 +208,8 @@ static void measure(int count, int probes, bool first)
 int main(void)
 {
     static const int counts[] = {1, 100, 1000, 5000};
-    const char *wanted = g_getenv("BENCH_PROBES");
-    const char *only = g_getenv("BENCH_ONLY");
-    int probes = wanted ? CLAMP(atoi(wanted), 1, MAX_PROBES) : DEFAULT_PROBES;
+    const char *only = g_getenv("AEROSTAT_BENCH_ONLY");
+    int probes = bench_setting("AEROSTAT_BENCH_PROBES", DEFAULT_PROBES, MAX_PROBES);
     struct rlimit limit;
     must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "no limit of descriptors");
     limit.rlim_cur = limit.rlim_max;
