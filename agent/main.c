@@ -19,7 +19,6 @@
 #include <sysexits.h>
 
 #define EXIT_USAGE 2
-#define US_PER_MS 1000
 
 typedef struct Options {
     char *port;
@@ -118,21 +117,6 @@ static bool quit_on_signals(GMainLoop *loop)
     return true;
 }
 
-static gboolean on_watchdog(void *data)
-{
-    (void)data;
-    service_notify("WATCHDOG=1");
-    return G_SOURCE_CONTINUE;
-}
-
-static void start_watchdog(void)
-{
-    int64_t interval_us = service_watchdog_interval_us();
-    if (interval_us > 0) {
-        g_timeout_add((guint)CLAMP(interval_us / US_PER_MS, 1, G_MAXINT), on_watchdog, NULL);
-    }
-}
-
 static int serve(const AgentConfig *config, const Options *options, Sampler *sampler)
 {
     g_autoptr(GError) error = NULL;
@@ -154,8 +138,7 @@ static int serve(const AgentConfig *config, const Options *options, Sampler *sam
     if (!port && !listener) {
         return fail(EXIT_FAILURE, error->message);
     }
-    service_notify("READY=1");
-    start_watchdog();
+    service_notify_ready();
     g_main_loop_run(loop);
     service_notify("STOPPING=1");
     return EXIT_SUCCESS;

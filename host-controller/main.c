@@ -3,6 +3,8 @@
 // aerostat-controller: one a host. Reads the configuration, runs the loop, ends on a signal.
 #include "host-controller/control-server.h"
 
+#include "protocol/transport/service-notify.h"
+
 #include <glib-unix.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +135,9 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         return EX_CANTCREAT;
     }
     g_message("aerostat-controller %s listens at %s", AEROSTAT_VERSION, socket_path);
+    service_notify_ready();
     g_main_loop_run(loop);
+    service_notify("STOPPING=1");
     return EXIT_SUCCESS;
 }
 

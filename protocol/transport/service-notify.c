@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define US_PER_MS 1000
+
 void service_notify(const char *state)
 {
     const char *path = g_getenv("NOTIFY_SOCKET");
@@ -40,4 +42,20 @@ int64_t service_watchdog_interval_us(void)
         return 0;
     }
     return (int64_t)timeout_us / 2;
+}
+
+static gboolean on_watchdog(void *context)
+{
+    (void)context;
+    service_notify("WATCHDOG=1");
+    return G_SOURCE_CONTINUE;
+}
+
+void service_notify_ready(void)
+{
+    int64_t interval_us = service_watchdog_interval_us();
+    if (interval_us > 0) {
+        g_timeout_add((guint)CLAMP(interval_us / US_PER_MS, 1, G_MAXINT), on_watchdog, NULL);
+    }
+    service_notify("READY=1");
 }

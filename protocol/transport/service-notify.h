@@ -17,3 +17,8 @@ void service_notify(const char *state);
 // How often "WATCHDOG=1" is to be sent: half the time after which the manager gives this process up
 // ($WATCHDOG_USEC, $WATCHDOG_PID). 0: it does not watch.
 int64_t service_watchdog_interval_us(void);
+
+// Says that the service is ready and, if the manager watches, from now on that it lives:
+// "WATCHDOG=1" from a timer of the default main context, so that a loop that no longer turns falls
+// silent.
+void service_notify_ready(void);

@@ -2,6 +2,7 @@
 #include "tests/test.h"
 
 #include "protocol/transport/service-notify.h"
+#include "tests/support/deadline.h"
 #include "tests/support/scratch.h"
 
 #include <stddef.h>
@@ -105,6 +106,32 @@ static void test_the_watchdog_is_fed_twice_as_often_as_it_bites(void **state)
     }
 }
 
+// Waits for the next message at `fd` while the main loop turns.
+static void assert_next_is(int fd, const char *expected)
+{
+    char text[64] = "";
+    int64_t deadline_us = deadline_after(10 * SECOND_US);
+    while (recv(fd, text, sizeof(text) - 1, 0) < 0) {
+        assert_true(deadline_left_us(deadline_us) > 0);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    assert_string_equal(text, expected);
+}
+
+static void test_who_is_ready_is_alive_again_and_again(void **state)
+{
+    g_autofree char *path = scratch_path(*state, "notify");
+    int fd = listen_at(path);
+    g_setenv("NOTIFY_SOCKET", path, TRUE);
+    g_setenv("WATCHDOG_USEC", "20000", TRUE);
+    g_unsetenv("WATCHDOG_PID");
+    service_notify_ready();
+    assert_next_is(fd, "READY=1");
+    assert_next_is(fd, "WATCHDOG=1");
+    assert_next_is(fd, "WATCHDOG=1");
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_set_up, scratch_tear_down)
 
 int main(void)
@@ -115,6 +142,7 @@ int main(void)
         TEST(test_no_manager_and_a_bad_address_are_no_harm),
         TEST(test_a_manager_that_does_not_read_is_not_waited_for),
         TEST(test_the_watchdog_is_fed_twice_as_often_as_it_bites),
+        TEST(test_who_is_ready_is_alive_again_and_again),
     };
     return run_test_table(tests);
 }
