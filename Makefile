@@ -15,6 +15,8 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DATADIR ?= $(PREFIX)/share
 SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UDEVDIR ?= $(PREFIX)/lib/udev
 INSTALL ?= install
 
 # --- compiler -------------------------------------------------------------------------------------
@@ -184,6 +186,11 @@ install: all man ## install into DESTDIR
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
 	for page in $(notdir $(MAN_PAGES)); do \
 	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(UNITDIR) packaging/systemd/*.service
+	sed -i 's|/usr/sbin/aerostat|$(SBINDIR)/aerostat|' $(DESTDIR)$(UNITDIR)/aerostat-*.service
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(UDEVDIR)/rules.d packaging/udev/*.rules
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*.conf
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/*.conf
 
 .PHONY: clean help
 clean: ## remove everything built

@@ -61,7 +61,7 @@ stage_lint() {
         make -j"$jobs" CC=gcc WERROR=1 BUILD=build/gcc all tests
     check "build with clang, warnings are errors" \
         make -j"$jobs" CC=clang WERROR=1 BUILD=build/clang all tests
-    for part in format architecture cppcheck clang-tidy shell man; do
+    for part in format architecture cppcheck clang-tidy shell man install; do
         check "lint: $part" tests/lint.sh "$part"
     done
 }

@@ -3,7 +3,7 @@
 #
 # Static checks: form, architecture, analysers.
 #
-# usage: lint.sh [format|architecture|cppcheck|clang-tidy|shell|man]...   (default: all)
+# usage: lint.sh [format|architecture|cppcheck|clang-tidy|shell|man|install]...   (default: all)
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -93,7 +93,22 @@ lint_man() {
     done
 }
 
-[ $# -gt 0 ] || set -- format architecture cppcheck clang-tidy shell man
+# What `make install` writes, and with which modes: packages and people count on it.
+lint_install() {
+    root=$(mktemp -d)
+    trap 'rm -rf "$root"' EXIT
+    make -s install DESTDIR="$root" PREFIX=/usr
+    find "$root" -type f -printf '%m /%P\n' | LC_ALL=C sort -k2 |
+        diff -u tests/installed-files.txt - || fail "other files than tests/installed-files.txt lists"
+    # The services run the programs that are installed with them.
+    make -s install DESTDIR="$root/other" PREFIX=/opt/aerostat
+    sed -n 's/^ExecStart=//p' "$root"/other/opt/aerostat/lib/systemd/system/*.service |
+        while read -r program; do
+            [ -x "$root/other$program" ] || fail "a service runs $program, which is not installed"
+        done
+}
+
+[ $# -gt 0 ] || set -- format architecture cppcheck clang-tidy shell man install
 for part in "$@"; do
     "lint_$(echo "$part" | tr - _)"
 done
