@@ -89,7 +89,7 @@ $(BUILD)/obj/%.o: %.c
 
 # --- tests ----------------------------------------------------------------------------------------
 
-TEST_KINDS := unit property integration e2e
+TEST_KINDS := unit property integration e2e e2e-packages
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench-*.c))
 test_programs = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test-*.c))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
@@ -109,8 +109,15 @@ $(call test_programs,e2e): | $(BUILD)/guest/initrd.gz
 $(BUILD)/guest/initrd.gz: $(BUILD)/aerostat-agent $(wildcard tests/guest/*)
 	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $<
 
+# A Debian guest has the packages in it, of this version and of a later one.
+$(call test_programs,e2e-packages): | $(BUILD)/debian/guest/initrd.gz
+$(BUILD)/debian/guest/initrd.gz: $(BUILD)/guest/initrd.gz tests/e2e-packages/build-image.sh \
+                                 tests/e2e-packages/test-shell.service \
+                                 $(wildcard build/deb/*.deb build/deb-next/*.deb)
+	tests/e2e-packages/build-image.sh $(@D) build/guest/kernel build/deb build/deb-next
+
 .PHONY: tests $(addprefix list-,$(TEST_KINDS) fuzz)
-tests: $(filter-out $(call test_programs,e2e),$(TESTS)) # the test programs, without guest images
+tests: $(filter-out $(call test_programs,e2e) $(call test_programs,e2e-packages),$(TESTS)) # the test programs, without guest images
 $(addprefix list-,$(TEST_KINDS)): list-%:
 	@echo $(call test_programs,$*)
 
@@ -191,6 +198,24 @@ install: all man ## install into DESTDIR
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(UDEVDIR)/rules.d packaging/udev/*.rules
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/*.conf
+
+.PHONY: version deb deb-next check-packages
+version: # of everything: programs, packages
+	@echo $(VERSION)
+
+deb: package-deps ## build the Debian packages into build/deb
+	packaging/build-deb.sh $(VERSION) build/deb
+
+deb-next: package-deps # a later version, for tests of upgrades
+	packaging/build-deb.sh $(VERSION)+next build/deb-next
+
+check-packages: ## build packages, check them, live with them in a real Debian guest
+	packaging/install-dependencies.sh --package-checks
+	tests/check.sh packages
+
+.PHONY: package-deps
+package-deps:
+	packaging/install-dependencies.sh --packages
 
 .PHONY: clean help
 clean: ## remove everything built

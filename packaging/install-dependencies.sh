@@ -4,9 +4,11 @@
 # Installs what is missing on Debian, Ubuntu or a Fedora-like system to build, check and demonstrate
 # aerostat. When nothing is missing it says nothing and asks no network.
 #
-#   install-dependencies.sh [--build-only] [--check]
+#   install-dependencies.sh [--build-only | --packages | --package-checks] [--check]
 #
 #   --build-only  only what building the programs needs
+#   --packages    what building them and making deb and rpm packages needs
+#   --package-checks   everything, and what checking those packages needs
 #   --check       install nothing; list what is missing and exit with status 1 if anything is
 #
 # Tried on Debian 12. The names for other systems follow their package lists.
@@ -50,6 +52,14 @@ guest fn:dnf_download - dnf-plugins-core
 guest cmd:virsh libvirt-clients libvirt-client
 guest fn:libvirt_qemu libvirt-daemon-driver-qemu libvirt-daemon-driver-qemu
 guest cmd:setpriv util-linux util-linux
+packages cmd:dpkg-buildpackage dpkg-dev dpkg-dev
+packages cmd:dh debhelper debhelper
+packages cmd:rpmbuild rpm rpm-build
+packages cmd:scdoc scdoc scdoc
+package-checks cmd:lintian lintian -
+package-checks cmd:rpmlint rpmlint rpmlint
+package-checks cmd:debootstrap debootstrap debootstrap
+package-checks cmd:systemd-analyze systemd systemd
 NEEDS
 }
 
@@ -106,9 +116,7 @@ is_there() {
 missing() {
     local group test rest
     while read -r group test rest; do
-        if [ "$build_only" = yes ] && [ "$group" != build ]; then
-            continue
-        fi
+        [[ " $groups " = *" $group "* ]] || continue
         is_there "$test" || echo "$group $test $rest"
     done < <(needs)
 }
@@ -181,14 +189,16 @@ install_with_dnf() {
 
 # --- what has to be done --------------------------------------------------------------------------
 
-build_only=no
+groups="build check guest"
 check=no
 for option in "$@"; do
     case $option in
-    --build-only) build_only=yes ;;
+    --build-only) groups="build" ;;
+    --packages) groups="build packages" ;;
+    --package-checks) groups="build check guest packages package-checks" ;;
     --check) check=yes ;;
     *)
-        echo "usage: install-dependencies.sh [--build-only] [--check]" >&2
+        echo "usage: install-dependencies.sh [--build-only | --packages | --package-checks] [--check]" >&2
         exit 2
         ;;
     esac

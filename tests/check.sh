@@ -3,7 +3,8 @@
 #
 # Every check there is, stage by stage; a stage that fails does not keep the others from running.
 #
-# usage: check.sh [STAGE...]     stages: lint quick san e2e san-e2e fuzz (default: all)
+# usage: check.sh [STAGE...]     stages: lint quick san e2e san-e2e fuzz (default: all of these)
+#                                and packages
 #
 # The last line says how much passed, failed and was skipped over everything that ran.
 set -u
@@ -93,10 +94,15 @@ stage_fuzz() {
     done
 }
 
+stage_packages() {
+    check "deb: built twice, lintian, sandboxes" tests/e2e-packages/check-deb.sh
+    run "" build e2e-packages
+}
+
 [ $# -gt 0 ] || set -- lint quick san e2e san-e2e fuzz
 for stage in "$@"; do
     case $stage in
-    lint | quick | san | e2e | san-e2e | fuzz) ;;
+    lint | quick | san | e2e | san-e2e | fuzz | packages) ;;
     *)
         echo "check.sh: there is no stage '$stage'" >&2
         exit 2

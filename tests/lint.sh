@@ -84,7 +84,7 @@ lint_clang_tidy() {
 
 lint_shell() {
     find . -path ./build -prune -o -name '*.sh' -exec shellcheck {} +
-    shellcheck .ci/run
+    shellcheck .ci/run packaging/deb/*.postinst packaging/deb/*.prerm packaging/deb/*.postrm
 }
 
 lint_man() {
