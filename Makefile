@@ -199,7 +199,7 @@ install: all man ## install into DESTDIR
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/*.conf
 
-.PHONY: version deb deb-next check-packages
+.PHONY: version deb deb-next rpm rpm-next check-packages
 version: # of everything: programs, packages
 	@echo $(VERSION)
 
@@ -208,6 +208,12 @@ deb: package-deps ## build the Debian packages into build/deb
 
 deb-next: package-deps # a later version, for tests of upgrades
 	packaging/build-deb.sh $(VERSION)+next build/deb-next
+
+rpm: package-deps ## build the rpm packages into build/rpm
+	packaging/build-rpm.sh $(VERSION) build/rpm
+
+rpm-next: package-deps
+	packaging/build-rpm.sh $(VERSION)+next build/rpm-next
 
 check-packages: ## build packages, check them, live with them in a real Debian guest
 	packaging/install-dependencies.sh --package-checks

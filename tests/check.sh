@@ -97,6 +97,7 @@ stage_fuzz() {
 stage_packages() {
     check "deb: built twice, lintian, sandboxes" tests/e2e-packages/check-deb.sh
     run "" build e2e-packages
+    check "rpm: built twice, rpmlint, in a root of its own" tests/e2e-packages/check-rpm.sh
 }
 
 [ $# -gt 0 ] || set -- lint quick san e2e san-e2e fuzz
