@@ -13,6 +13,8 @@
 #define LEAST_GROWTH_DIVISOR 16
 #define LEAST_GROWTH_MIN_BYTES_PER_S (INT64_C(64) << 20)
 #define SAMPLES_TO_EXHAUSTION 4
+// A guest at rest is not woken more often than this, however little it has: it may stay like that.
+#define UNWARNED_WAIT_US (US_PER_S / 10)
 // The part of the fastest growth shown that is forgotten with each window.
 #define FORGETTING_DIVISOR 64
 // Moves below this part of `change_bytes` are the noise of a system at rest.
@@ -188,10 +190,11 @@ static int64_t longest_wait(const ReportTrigger *trigger, const MemoryReport *sa
     if (pressed || moved_by_more_than(noise_bytes(trigger), trigger->sampled, now)) {
         return interval_us;
     }
-    int64_t bytes_per_s =
-        trigger->settings.has_tripwire ? least_growth(sample) : SUDDEN_GROWTH_BYTES_PER_S;
+    bool is_warned = trigger->settings.has_tripwire;
+    int64_t bytes_per_s = is_warned ? least_growth(sample) : SUDDEN_GROWTH_BYTES_PER_S;
     bytes_per_s = MAX(bytes_per_s, trigger->shown_bytes_per_s);
-    return MAX(time_to_sample(now, bytes_per_s), interval_us);
+    int64_t shortest_us = is_warned ? interval_us : MAX(interval_us, UNWARNED_WAIT_US);
+    return MAX(time_to_sample(now, bytes_per_s), shortest_us);
 }
 
 static void set_next(ReportTrigger *trigger, const MemoryReport *sample, MemoryLevels now,

@@ -31,7 +31,7 @@
 // idle guest that has a quarter to spare is woken by its heartbeat alone. It is *worth* being taken
 // by 1 GiB/s, about what one processor clears, when something goes on at all, which a tripwire
 // tells (agent/fault-watch.h). Without a tripwire nothing may be slept through, and samples must be
-// taken by that. docs/agent.md has the figures.
+// taken by that, ten a second at most while nothing moves. docs/agent.md has the figures.
 //
 // While a guest grows the next sample follows after at most an interval, since growth that began
 // just before a sample looks slower than it is. Samples are an interval apart at least, or a

@@ -48,6 +48,23 @@ static void test_a_guest_with_plenty_sleeps_for_as_long_as_the_heartbeat_allows(
     assert_int_equal(report_trigger_latest_us(&guest.trigger), 8 * SECOND);
 }
 
+// The policy leaves an idle guest little; without a tripwire it would be woken for ever.
+static void test_a_guest_at_rest_is_never_woken_more_than_ten_times_a_second(void **state)
+{
+    (void)state;
+    const ReportTriggerSettings unwarned = {
+        .interval_us = 20 * MS, .heartbeat_us = SECOND, .change_bytes = 4 * MIB};
+    Guest guest = {.available_bytes = 20 * MIB};
+    report_trigger_init(&guest.trigger, &unwarned);
+    sample(&guest);
+    run(&guest, 60 * SECOND, 0);
+    assert_in_range(guest.samples, 60, 600);
+    // But as soon as anything moves the next look follows at once.
+    guest.available_bytes -= 2 * MIB;
+    sample_after(&guest, 50 * MS);
+    assert_true(report_trigger_latest_us(&guest.trigger) - guest.now_us <= 20 * MS);
+}
+
 static void test_samples_are_dense_while_memory_moves(void **state)
 {
     (void)state;
@@ -185,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_samples_are_rare_when_there_is_plenty_and_dense_when_it_is_tight),
         cmocka_unit_test(test_an_idle_guest_is_woken_by_its_heartbeat_alone),
         cmocka_unit_test(test_a_guest_with_plenty_sleeps_for_as_long_as_the_heartbeat_allows),
+        cmocka_unit_test(test_a_guest_at_rest_is_never_woken_more_than_ten_times_a_second),
         cmocka_unit_test(test_samples_are_dense_while_memory_moves),
         cmocka_unit_test(test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_memory),
         cmocka_unit_test(test_a_burst_at_a_known_pace_is_told_before_memory_is_gone_at_any_moment),
