@@ -38,6 +38,8 @@ typedef struct GuestConfig {
 typedef struct Config {
     ControllerMode mode;
     char *socket_path;
+    // Where the metrics endpoint listens; NULL: nowhere.
+    char *metrics_address;
     RelativeSize reserve; // of the host's memory, never given to guests; below 100%
     bool budget_auto;     // whatever the host has beyond the reserve
     RelativeSize budget;  // of the host's memory; unless budget_auto; never 0
