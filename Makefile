@@ -132,7 +132,7 @@ $(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protoc
 	      $(call sources,host-controller host-controller/policy host-controller/sim) \
 	      $(procps_libs) $(http_libs) $(pkg_libs)
 
-.PHONY: deps check check-quick check-e2e lint fuzz bench demo
+.PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -148,6 +148,10 @@ check-quick: ## unit, property and integration tests: seconds, no root, no netwo
 
 check-e2e: deps ## the tests on real guests
 	tests/check.sh e2e
+
+check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards against a real Prometheus
+	cd contrib/prometheus && promtool check config prometheus.yml && promtool test rules tests.yml
+	AEROSTAT_BUILD=$(BUILD) tests/metrics/check-dashboards.py
 
 lint: ## form, architecture, analysers
 	tests/check.sh lint

@@ -15,6 +15,9 @@
 
 // What one connection's request and headers may take.
 #define CONNECTION_MEMORY_BYTES ((size_t)32 * 1024)
+// Nothing read or written for this long ends a connection. The library needs it, too, for a client
+// that closed behind half a request: it does not look for the end once it has read the rest.
+#define SILENCE_S 3U
 // Taken from a page at once.
 #define BLOCK_BYTES ((size_t)16 * 1024)
 
@@ -221,9 +224,10 @@ MetricsServer *metrics_server_new(const char *address, const Controller *control
     server->control = control;
     server->daemon =
         MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
-                         fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)METRICS_MAX_CONNECTIONS,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES,
-                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+                         fd, MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)METRICS_MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                         CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                         server, MHD_OPTION_END);
     if (!server->daemon) {
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
                     "libmicrohttpd does not start at %s", address);
