@@ -135,9 +135,10 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_CANTCREAT;
     }
-    g_autoptr(MetricsServer) metrics = start_metrics(metrics_address, controller, server);
+    MetricsServer *metrics = start_metrics(metrics_address, controller, server);
     g_message("aerostat-controller %s listens at %s", AEROSTAT_VERSION, socket_path);
     g_main_loop_run(loop);
+    metrics_server_free(metrics);
     return EXIT_SUCCESS;
 }
 
