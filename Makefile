@@ -105,6 +105,7 @@ $(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(B
 	      $(http_libs) $(cmocka_libs) $(pkg_libs)
 
 $(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
 # Real guests need an image with the agent in it.
@@ -188,6 +189,8 @@ install: all man ## install into DESTDIR
 	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl $(BUILD)/aerostat-sim
 	test -e $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf || \
 	    $(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/aerostat/agent.conf || \
+	    $(INSTALL) -Dm644 packaging/agent.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/agent.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
 	for page in $(notdir $(MAN_PAGES)); do \
 	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done

@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aerostat-agent: tells the host what the guest's memory is like, over a virtio-serial port.
+#include "agent/config.h"
 #include "agent/listener.h"
 #include "agent/port.h"
 #include "agent/sampler.h"
 #include "agent/server.h"
+#include "agent/survival.h"
+#include "protocol/transport/service-notify.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
 
 #define EXIT_USAGE 2
+#define US_PER_MS 1000
 
 typedef struct Options {
     char *port;
     char *socket;
+    char *config;
+    gboolean check_config;
     gboolean report;
     gboolean version;
 } Options;
@@ -37,6 +46,11 @@ static int parse_options(int argc, char **argv, Options *options)
          "NAME"},
         {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket,
          "Serve a unix socket at PATH instead of a port", "PATH"},
+        {"config", 0, 0, G_OPTION_ARG_FILENAME, &options->config,
+         "Read the configuration from PATH (default: " AGENT_CONFIG_DEFAULT_PATH ", if it exists)",
+         "PATH"},
+        {"check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
+         "Tell of every mistake in the configuration and exit", NULL},
         {"report", 0, 0, G_OPTION_ARG_NONE, &options->report, "Print one report and exit", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and exit", NULL},
         G_OPTION_ENTRY_NULL,
@@ -78,28 +92,91 @@ static int print_report(Sampler *sampler)
     return EXIT_SUCCESS;
 }
 
-static gboolean on_stop(void *data)
+static gboolean on_stop(int fd, GIOCondition condition, void *data)
 {
+    (void)fd;
+    (void)condition;
     g_main_loop_quit(data);
+    return G_SOURCE_REMOVE;
+}
+
+// g_unix_signal_add() would take a thread, whose stack is the largest thing this process has.
+static bool quit_on_signals(GMainLoop *loop)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0) {
+        return false;
+    }
+    int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0) {
+        return false;
+    }
+    g_unix_fd_add(fd, G_IO_IN, on_stop, loop);
+    return true;
+}
+
+static gboolean on_watchdog(void *data)
+{
+    (void)data;
+    service_notify("WATCHDOG=1");
     return G_SOURCE_CONTINUE;
 }
 
-static int serve(const Options *options, Sampler *sampler)
+static void start_watchdog(void)
+{
+    int64_t interval_us = service_watchdog_interval_us();
+    if (interval_us > 0) {
+        g_timeout_add((guint)CLAMP(interval_us / US_PER_MS, 1, G_MAXINT), on_watchdog, NULL);
+    }
+}
+
+static int serve(const AgentConfig *config, const Options *options, Sampler *sampler)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     // Whoever sees the socket may already want the agent to end.
-    g_unix_signal_add(SIGTERM, on_stop, loop);
-    g_unix_signal_add(SIGINT, on_stop, loop);
-    g_autoptr(AgentServer) server = agent_server_new(sampler);
-    const char *name = options->port ? options->port : PORT_DEFAULT_NAME;
+    if (!quit_on_signals(loop)) {
+        return fail(EXIT_FAILURE, g_strerror(errno));
+    }
+    survival_prepare();
+    const AgentServerSettings settings = {
+        .root = "",
+        .interval_ms = config->interval_ms,
+        .heartbeat_ms = config->heartbeat_ms,
+    };
+    g_autoptr(AgentServer) server = agent_server_new(sampler, &settings);
+    const char *name = options->port ? options->port : config->port;
     g_autoptr(Port) port = options->socket ? NULL : port_new(name, server);
     g_autoptr(Listener) listener = port ? NULL : listener_new(options->socket, server, &error);
     if (!port && !listener) {
         return fail(EXIT_FAILURE, error->message);
     }
+    service_notify("READY=1");
+    start_watchdog();
     g_main_loop_run(loop);
+    service_notify("STOPPING=1");
     return EXIT_SUCCESS;
+}
+
+static int configure_and_serve(const Options *options, Sampler *sampler)
+{
+    g_autoptr(GError) error = NULL;
+    const char *path = options->config ? options->config : AGENT_CONFIG_DEFAULT_PATH;
+    bool is_optional = !options->config && !options->check_config;
+    g_autoptr(AgentConfig) config = agent_config_load(path, is_optional, &error);
+    if (!config) {
+        // Each line tells its file.
+        g_printerr("%s\n", error->message);
+        return EX_CONFIG;
+    }
+    if (options->check_config) {
+        printf("%s: correct\n", path);
+        return EXIT_SUCCESS;
+    }
+    return serve(config, options, sampler);
 }
 
 int main(int argc, char **argv)
@@ -115,10 +192,12 @@ int main(int argc, char **argv)
         if (!sampler) {
             status = fail(EXIT_FAILURE, error->message);
         } else {
-            status = options.report ? print_report(sampler) : serve(&options, sampler);
+            status =
+                options.report ? print_report(sampler) : configure_and_serve(&options, sampler);
         }
     }
     g_free(options.port);
     g_free(options.socket);
+    g_free(options.config);
     return status;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/port.h"
 
+#include "protocol/transport/service-notify.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -57,7 +59,9 @@ static void say(Port *port, const char *what, const char *why)
     g_autofree char *message = why ? g_strdup_printf("port %s: %s: %s", port->name, what, why)
                                    : g_strdup_printf("port %s: %s", port->name, what);
     if (g_strcmp0(message, port->last_message) != 0) {
+        g_autofree char *status = g_strconcat("STATUS=", message, NULL);
         g_printerr("aerostat-agent: %s\n", message);
+        service_notify(status);
         g_free(port->last_message);
         port->last_message = g_steal_pointer(&message);
     }

@@ -10,22 +10,32 @@
 //
 // The reasons, the strongest first; only one report is made of a sample:
 //
-// - pressure: the PSI "some" total grew by more than 10 ms within half a second. Tasks already
-//   stall.
+// - pressure: tasks already stall, as the kernel's own trigger tells (agent/pressure-watch.h), or
+//   as the PSI "some" total does that grew by more than 10 ms within half a second. Or the kernel
+//   has killed a process for want of memory.
 // - trend: at the fastest growth of `used` seen in the last 5 to 10 s, available memory would be
 //   gone within the reaction horizon of one second. Guests growing by 170 MiB/s were saved every
 //   time when the host was told with 60 MiB left, which is 0.35 s; the rest is room for a sample
 //   just missed, a busy host and a slower balloon. A horizon too long costs a few reports, one too
 //   short the guest.
-// - change: available or used moved by more than `change_bytes` since the last report.
+// - change: available or used moved by more than `change_bytes` since the last report, or as much
+//   was swapped or read again after it had been dropped (refaults).
 // - heartbeat: none of it for `heartbeat_us`; the host sees that the guest lives.
 //
-// While trend lasts it is said again only as the guest goes on growing, and no reason is said more
-// often than samples are taken, once an interval.
+// While trend lasts it is said again only as the guest goes on growing, and nothing is said more
+// often than once an interval, but for a trend that sets in and for pressure the kernel tells of.
 //
-// Sampling is as fast as `interval_us` while memory moves or is tight. Otherwise there are four
-// samples to the time in which it would be gone at the fastest growth seen lately, or at 1 GiB/s if
-// that is faster: about what one processor clears, since a quiet guest may start at any time.
+// When to sample: four times in the time in which memory would be gone. At which growth, is asked
+// twice. A sample *must* be taken by the fastest growth the guest has shown, which is forgotten by
+// half in about four minutes, and at least by 1/16 of the guest a second (64 MiB/s to 1 GiB/s): an
+// idle guest that has a quarter to spare is woken by its heartbeat alone. It is *worth* being taken
+// by 1 GiB/s, about what one processor clears, when something goes on at all, which a tripwire
+// tells (agent/fault-watch.h). Without a tripwire nothing may be slept through, and samples must be
+// taken by that. docs/agent.md has the figures.
+//
+// While a guest grows the next sample follows after at most an interval, since growth that began
+// just before a sample looks slower than it is. Samples are an interval apart at least, or a
+// quarter of it while something goes on and memory may be gone within four.
 #pragma once
 
 #include "protocol/report.h"
@@ -34,15 +44,18 @@
 #include <stdint.h>
 
 typedef struct ReportTriggerSettings {
-    int64_t interval_us;  // shortest time between two samples
+    int64_t interval_us;  // shortest time between two reports
     int64_t heartbeat_us; // longest time between two reports
     int64_t change_bytes; // what makes a change
+    bool has_tripwire;    // samples are taken earlier when something goes on
 } ReportTriggerSettings;
 
 // What of a sample is compared with another.
 typedef struct MemoryLevels {
     int64_t available_bytes;
     int64_t used_bytes;
+    int64_t paged_bytes; // swapped and refaulted since boot
+    int64_t oom_kills;
 } MemoryLevels;
 
 // State of one subscription; private.
@@ -55,21 +68,26 @@ typedef struct ReportTrigger {
     MemoryLevels sampled; // the last sample
     int64_t sampled_us;
     int64_t next_us;
+    int64_t latest_us;
 
     int64_t stall_window_start_us; // PSI "some" total at the start of its window
     int64_t stall_window_total_us;
 
     int64_t growth_window_start_us; // fastest growth in this window and in the one before it
     int64_t growth_bytes_per_s[2];
-    bool running_out; // the trend held at the last sample
+    int64_t shown_bytes_per_s; // fastest growth of all, slowly forgotten
+    bool running_out;          // the trend held at the last sample
 } ReportTrigger;
 
 // Starts a subscription: the first sample will be reported.
 void report_trigger_init(ReportTrigger *trigger, const ReportTriggerSettings *settings);
 
-// Takes in a sample taken at `now_us`. Returns whether to report it, `*reason` then saying why.
+// Takes in a sample taken at `now_us`, because the kernel's pressure trigger fired if `stalled`.
+// Returns whether to report it, `*reason` then saying why.
 bool report_trigger_sample(ReportTrigger *trigger, const MemoryReport *sample, int64_t now_us,
-                           MemoryReportReason *reason);
+                           bool stalled, MemoryReportReason *reason);
 
-// When the next sample is due; right away before the first one.
+// From when on a sample is worth taking if something goes on, and when it must be taken at the
+// latest; right away before the first one.
 int64_t report_trigger_next_us(const ReportTrigger *trigger);
+int64_t report_trigger_latest_us(const ReportTrigger *trigger);

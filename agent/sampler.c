@@ -24,6 +24,7 @@ struct Sampler {
     int vmstat_fd; // -1: there is none
     int pressure_fd;
     int64_t page_bytes;
+    int64_t balloon_pages; // of the last sample
     char *features_pattern;
     bool has_deflate_on_oom;
     bool deflate_on_oom;
@@ -111,6 +112,7 @@ Sampler *sampler_new(const char *root, GError **error)
     sampler->meminfo = g_steal_pointer(&meminfo);
     sampler->vmstat_fd = open_below(root, "/proc/vmstat");
     sampler->pressure_fd = open_below(root, "/proc/pressure/memory");
+    sampler->balloon_pages = -1;
     sampler->page_bytes = sysconf(_SC_PAGESIZE);
     sampler->features_pattern =
         g_strconcat(root, "/sys/bus/virtio/drivers/virtio_balloon/virtio*/features", NULL);
@@ -138,27 +140,26 @@ static void read_vmstat(Sampler *sampler, ProcVmstat *vmstat)
     proc_vmstat_parse(sampler->text, length, vmstat);
 }
 
+// -1: the kernel does not tell.
 static int64_t balloon_pages(const ProcVmstat *vmstat)
 {
     int64_t pages;
     return proc_vmstat_balloon_pages(vmstat, &pages) ? pages : -1;
 }
 
-// Reads meminfo between two readings of the balloon's size that agree.
+// Reads meminfo between two readings of the balloon's size that agree: the last sample's and this
+// one's, unless the balloon moved in between.
 static bool read_moment(Sampler *sampler, MemoryReport *report, ProcVmstat *vmstat, GError **error)
 {
-    read_vmstat(sampler, vmstat);
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        int64_t before = balloon_pages(vmstat);
+        int64_t before = sampler->balloon_pages;
         report->monotonic_us = g_get_monotonic_time();
         if (!meminfo_read(sampler->meminfo, report, error)) {
             return false;
         }
-        if (before < 0) {
-            break;
-        }
         read_vmstat(sampler, vmstat);
-        if (balloon_pages(vmstat) == before) {
+        sampler->balloon_pages = balloon_pages(vmstat);
+        if (sampler->balloon_pages == before) {
             break;
         }
     }

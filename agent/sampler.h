@@ -3,9 +3,10 @@
 // Takes the samples: all the agent's reading of the kernel is done here.
 //
 // A report is one moment. Everything that is counted (swapping, refaults, faults, OOM kills and the
-// balloon's pages) comes from one pass over /proc/vmstat, next to which /proc/meminfo is read. If
+// balloon's pages) comes from one pass over /proc/vmstat, next to which /proc/meminfo is read. Had
 // the balloon moved between the two, available memory and the balloon's size would contradict each
-// other and the host would see memory used that nobody uses: both are then read again.
+// other and the host would see memory used that nobody uses: unless its size is that of the last
+// sample, both are read again.
 //
 // libproc2 reads /proc/vmstat too, but its version 4.0.2 knows the refaults only by the name they
 // had before Linux 5.9, and a second pass would be a second moment.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/server.h"
 
+#include "agent/fault-watch.h"
+#include "agent/pressure-watch.h"
 #include "agent/report-trigger.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
@@ -8,16 +10,6 @@
 
 #include <string.h>
 
-// Used when the subscriber leaves them out, and what it may ask for. A sample costs about 0.1 ms:
-// ten a second are 0.1 % of a processor. A second without a report is what a host may take for the
-// first sign of a lost guest, and one wake-up a second is what a quiet guest can be expected to
-// bear.
-#define INTERVAL_MS 100
-#define INTERVAL_MIN_MS 10
-#define INTERVAL_MAX_MS 10000
-#define HEARTBEAT_MS 1000
-#define HEARTBEAT_MIN_MS 100
-#define HEARTBEAT_MAX_MS 3600000
 #define CHANGE_MIN_BYTES INT64_C(4096)
 #define CHANGE_MAX_BYTES (INT64_C(1) << 40)
 // The default change is this part of the guest's memory, within limits: below 1 MiB everything is
@@ -35,15 +27,17 @@
 
 struct AgentServer {
     Sampler *sampler;
+    AgentServerSettings settings;
     int64_t sequence; // of the last report
 
     LineChannel *channel; // NULL: no client
     AgentServerEnded *ended;
     void *context;
 
-    bool subscribed;
     ReportTrigger trigger;
     GSource *timer; // ready when the next sample is due, never without a subscription
+    PressureWatch *pressure_watch; // NULL: no subscription, or the kernel has no triggers
+    FaultWatch *fault_watch;       // NULL: no subscription, or not permitted
     GString *event_text;
 };
 
@@ -51,39 +45,82 @@ struct AgentServer {
 
 static void end_subscription(AgentServer *server)
 {
-    server->subscribed = false;
     g_source_set_ready_time(server->timer, -1);
+    g_clear_pointer(&server->pressure_watch, pressure_watch_free);
+    g_clear_pointer(&server->fault_watch, fault_watch_free);
 }
 
-static void send_report(AgentServer *server, MemoryReport *report)
+static void on_faults(void *context)
+{
+    AgentServer *server = context;
+    g_source_set_ready_time(server->timer, report_trigger_next_us(&server->trigger));
+}
+
+static void append_number(GString *text, const char *before, int64_t value)
+{
+    char digits[24];
+    g_snprintf(digits, sizeof digits, "%" G_GINT64_FORMAT, value);
+    g_string_append(text, before);
+    g_string_append(text, digits);
+}
+
+static void write_event(AgentServer *server, MemoryReport *report)
 {
     GString *text = server->event_text;
     int64_t realtime_us = g_get_real_time();
     report->sequence = ++server->sequence;
     g_string_assign(text, "{\"event\":\"" QGA_MEMORY_REPORT_EVENT "\",\"data\":");
     memory_report_append_json(report, text);
-    g_string_append_printf(text,
-                           ",\"timestamp\":{\"seconds\":%" G_GINT64_FORMAT
-                           ",\"microseconds\":%" G_GINT64_FORMAT "}}\n",
-                           realtime_us / G_USEC_PER_SEC, realtime_us % G_USEC_PER_SEC);
-    line_channel_send_event(server->channel, text->str, text->len);
+    append_number(text, ",\"timestamp\":{\"seconds\":", realtime_us / G_USEC_PER_SEC);
+    append_number(text, ",\"microseconds\":", realtime_us % G_USEC_PER_SEC);
+    g_string_append(text, "}}\n");
 }
 
-static gboolean on_sample_due(void *data)
+static void sample(AgentServer *server, bool stalled)
 {
-    AgentServer *server = data;
     MemoryReport report;
     if (!sampler_read(server->sampler, &report, NULL)) {
         // The client misses the heartbeat; should the file come back, so do the reports.
         g_source_set_ready_time(server->timer,
                                 g_get_monotonic_time() + server->trigger.settings.heartbeat_us);
-        return G_SOURCE_CONTINUE;
+        return;
     }
-    if (report_trigger_sample(&server->trigger, &report, report.monotonic_us, &report.reason)) {
-        send_report(server, &report);
+    if (report_trigger_sample(&server->trigger, &report, report.monotonic_us, stalled,
+                              &report.reason)) {
+        write_event(server, &report);
+        line_channel_send_event(server->channel, server->event_text->str, server->event_text->len);
     }
-    g_source_set_ready_time(server->timer, report_trigger_next_us(&server->trigger));
+    g_source_set_ready_time(server->timer, report_trigger_latest_us(&server->trigger));
+    if (server->fault_watch) {
+        fault_watch_arm(server->fault_watch);
+    }
+}
+
+static gboolean on_sample_due(void *data)
+{
+    sample(data, false);
     return G_SOURCE_CONTINUE;
+}
+
+static void on_pressure(void *context)
+{
+    sample(context, true);
+}
+
+static void start_subscription(AgentServer *server, ReportTriggerSettings settings)
+{
+    int64_t window_us;
+    const char *why;
+    end_subscription(server);
+    int fd = pressure_trigger_open(server->settings.root, &window_us, &why);
+    if (fd >= 0) {
+        server->pressure_watch = pressure_watch_new(fd, on_pressure, server);
+    }
+    server->fault_watch = fault_watch_new(on_faults, server, NULL);
+    settings.has_tripwire = server->fault_watch != NULL;
+    report_trigger_init(&server->trigger, &settings);
+    // Due at once, from the loop: after the reply.
+    g_source_set_ready_time(server->timer, 0);
 }
 
 // --- commands ---------------------------------------------------------------------------------
@@ -139,27 +176,26 @@ static json_t *on_subscribe(void *context, const QmpCommand *command, json_t *ar
     if (!sampler_read(server->sampler, &now, error)) {
         return NULL;
     }
-    int64_t interval_ms = INTERVAL_MS;
-    int64_t heartbeat_ms = HEARTBEAT_MS;
+    int64_t interval_ms = AGENT_INTERVAL_MS;
+    int64_t heartbeat_ms = AGENT_HEARTBEAT_MS;
     int64_t change_bytes = CLAMP(memory_report_get(&now, REPORT_MEMORY_TOTAL) / CHANGE_DIVISOR,
                                  CHANGE_DEFAULT_MIN_BYTES, CHANGE_DEFAULT_MAX_BYTES);
-    if (!optional_int(arguments, "interval-ms", INTERVAL_MIN_MS, INTERVAL_MAX_MS, &interval_ms,
-                      error) ||
-        !optional_int(arguments, "heartbeat-ms", HEARTBEAT_MIN_MS, HEARTBEAT_MAX_MS, &heartbeat_ms,
-                      error) ||
+    if (!optional_int(arguments, "interval-ms", AGENT_INTERVAL_MIN_MS, AGENT_INTERVAL_MAX_MS,
+                      &interval_ms, error) ||
+        !optional_int(arguments, "heartbeat-ms", AGENT_HEARTBEAT_MIN_MS, AGENT_HEARTBEAT_MAX_MS,
+                      &heartbeat_ms, error) ||
         !optional_int(arguments, "change-bytes", CHANGE_MIN_BYTES, CHANGE_MAX_BYTES, &change_bytes,
                       error)) {
         return NULL;
     }
+    interval_ms = MAX(interval_ms, server->settings.interval_ms);
+    heartbeat_ms = MAX(heartbeat_ms, server->settings.heartbeat_ms);
     ReportTriggerSettings settings = {
         .interval_us = interval_ms * US_PER_MS,
         .heartbeat_us = heartbeat_ms * US_PER_MS,
         .change_bytes = change_bytes,
     };
-    report_trigger_init(&server->trigger, &settings);
-    server->subscribed = true;
-    // Due at once, from the loop: after the reply.
-    g_source_set_ready_time(server->timer, 0);
+    start_subscription(server, settings);
     return json_pack("{s:I, s:I, s:I}", "interval-ms", (json_int_t)interval_ms, "heartbeat-ms",
                      (json_int_t)heartbeat_ms, "change-bytes", (json_int_t)change_bytes);
 }
@@ -284,20 +320,34 @@ static gboolean dispatch_timer(GSource *source, GSourceFunc callback, void *data
 
 static GSourceFuncs timer_functions = {.dispatch = dispatch_timer};
 
-AgentServer *agent_server_new(Sampler *sampler)
+// Touches what a report needs.
+static void rehearse(AgentServer *server)
+{
+    MemoryReport report;
+    if (sampler_read(server->sampler, &report, NULL)) {
+        report.reason = REPORT_REASON_START;
+        write_event(server, &report);
+        server->sequence = 0;
+    }
+}
+
+AgentServer *agent_server_new(Sampler *sampler, const AgentServerSettings *settings)
 {
     AgentServer *server = g_new0(AgentServer, 1);
     server->sampler = sampler;
+    server->settings = *settings;
     server->event_text = g_string_sized_new(EVENT_TEXT_BYTES);
     server->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(server->timer, on_sample_due, server, NULL);
     g_source_attach(server->timer, g_main_context_get_thread_default());
+    rehearse(server);
     return server;
 }
 
 void agent_server_free(AgentServer *server)
 {
     if (server) {
+        end_subscription(server);
         line_channel_free(server->channel);
         g_source_destroy(server->timer);
         g_source_unref(server->timer);

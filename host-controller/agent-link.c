@@ -14,12 +14,13 @@
 // Answers to be had within this time. While no agent runs in the guest, QEMU keeps what was sent
 // and delivers it when one opens the port: a longer wait loses nothing.
 #define ANSWER_DEADLINE_US (5 * (int64_t)G_USEC_PER_SEC)
-// No report for this long: the stream is taken up anew from the start.
-#define SILENCE_US (10 * (int64_t)G_USEC_PER_SEC)
+// No report for this long: the agent is asked anew, on the same connection. It may have gone back
+// to a snapshot from before the subscription, and wait to be asked.
+#define SILENCE_US (3 * AGENT_LINK_HEARTBEAT_US)
 #define BACKOFF_FIRST_US INT64_C(50000)
 #define BACKOFF_CAP_US (1 * (int64_t)G_USEC_PER_SEC)
 // How often the agent looks at its memory while something moves.
-#define SAMPLE_INTERVAL_MS 100
+#define SAMPLE_INTERVAL_MS 20
 #define HEARTBEAT_MS (AGENT_LINK_HEARTBEAT_US / 1000)
 
 typedef enum AgentLinkState {
@@ -36,6 +37,7 @@ struct AgentLink {
     void *context;
 
     AgentLinkState state;
+    bool connected; // it reports, or did a moment ago and is asked anew
     LineChannel *channel;
     Timer *timer; // the next attempt, or the deadline of the state
     Backoff backoff;
@@ -55,11 +57,12 @@ static void send_command(AgentLink *link, AgentLinkState state, const char *name
 
 static void disconnect(AgentLink *link, const char *why)
 {
-    bool was_reporting = link->state == STATE_REPORTING;
+    bool was_connected = link->connected;
     g_clear_pointer(&link->channel, line_channel_free);
     link->state = STATE_WAITING;
+    link->connected = false;
     timer_arm(link->timer, g_get_monotonic_time() + backoff_next_us(&link->backoff));
-    if (was_reporting) {
+    if (was_connected) {
         link->handlers->lost(link, why, link->context);
     }
 }
@@ -114,7 +117,10 @@ static void on_subscribed(AgentLink *link)
     link->state = STATE_REPORTING;
     backoff_reset(&link->backoff);
     timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
-    link->handlers->connected(link, link->version, link->context);
+    if (!link->connected) {
+        link->connected = true;
+        link->handlers->connected(link, link->version, link->context);
+    }
 }
 
 static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sentinel)
@@ -141,7 +147,7 @@ static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sent
 
 static void on_event(AgentLink *link, const QmpMessage *message)
 {
-    if (link->state != STATE_REPORTING || strcmp(message->event, QGA_MEMORY_REPORT_EVENT) != 0) {
+    if (!link->connected || strcmp(message->event, QGA_MEMORY_REPORT_EVENT) != 0) {
         return;
     }
     MemoryReport report;
@@ -149,7 +155,9 @@ static void on_event(AgentLink *link, const QmpMessage *message)
         link->refused++;
         return;
     }
-    timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+    if (link->state == STATE_REPORTING) {
+        timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+    }
     link->handlers->report(link, &report, link->context);
 }
 
@@ -189,9 +197,12 @@ static const LineChannelHandlers channel_handlers = {.line = on_line, .ended = o
 static void on_timer(void *context)
 {
     AgentLink *link = context;
+    if (link->state == STATE_REPORTING) {
+        send_sync(link);
+        return;
+    }
     if (link->state != STATE_WAITING) {
-        disconnect(link, link->state == STATE_REPORTING ? "the agent fell silent"
-                                                        : "the agent does not answer");
+        disconnect(link, "the agent does not answer");
         return;
     }
     int fd = unix_socket_connect(link->path, NULL);
@@ -229,7 +240,7 @@ void agent_link_free(AgentLink *link)
 
 bool agent_link_is_connected(const AgentLink *link)
 {
-    return link->state == STATE_REPORTING;
+    return link->connected;
 }
 
 uint64_t agent_link_refused(const AgentLink *link)

@@ -129,12 +129,20 @@ static bool parse_yes_or_no(const char *text, void *member, GError **error)
     return *value || strcmp(text, "no") == 0 || invalid(error, text, "yes or no");
 }
 
+static bool parse_on_exit(const char *text, void *member, GError **error)
+{
+    bool *release = member;
+    *release = strcmp(text, "release") == 0;
+    return *release || strcmp(text, "keep") == 0 || invalid(error, text, "keep or release");
+}
+
 // --- tables -----------------------------------------------------------------------------------
 
 static const ConfigKey controller_keys[] = {
     {"mode", parse_mode, offsetof(Config, mode)},
     {"socket", parse_socket_path, offsetof(Config, socket_path)},
     {"metrics", parse_metrics, offsetof(Config, metrics_address)},
+    {"on-exit", parse_on_exit, offsetof(Config, release_on_exit)},
     {0},
 };
 

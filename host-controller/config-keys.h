@@ -3,7 +3,7 @@
 // The groups and keys a configuration may have, and how the value of each is read.
 #pragma once
 
-#include "host-controller/config-text.h"
+#include "protocol/transport/config-text.h"
 #include "host-controller/config.h"
 
 // A guest's keys in the order of their table. [defaults] has those from GUEST_KEY_MIN on.

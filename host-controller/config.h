@@ -38,6 +38,7 @@ typedef struct GuestConfig {
 typedef struct Config {
     ControllerMode mode;
     char *socket_path;
+    bool release_on_exit; // at its end every guest is given back what its balloon holds
     // Where the metrics endpoint listens; NULL: nowhere.
     char *metrics_address;
     RelativeSize reserve; // of the host's memory, never given to guests; below 100%

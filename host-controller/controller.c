@@ -20,6 +20,10 @@
 // this: what the former controller knew of guests' bursts would be forgotten by now.
 #define ADOPT_US INT64_C(30000000)
 
+// Giving everything back at the end takes no longer than this; what is under way then arrives
+// without us.
+#define RELEASE_DEADLINE_US INT64_C(10000000)
+
 struct Controller {
     Config *config;
     char *config_path;
@@ -40,6 +44,10 @@ struct Controller {
     GPtrArray *observed;  // Guest*, beside it
     bool overcommitted;
     ControllerTally tally;
+
+    void (*ended)(void *context); // NULL: the controller is not ending
+    void *ended_context;
+    Timer *release_timer;
 };
 
 static void emit(const char *name, json_t *data, void *context)
@@ -54,6 +62,28 @@ static void emit(const char *name, json_t *data, void *context)
 
 // --- planning ---------------------------------------------------------------------------------
 
+// A QEMU that has not told its size is planned around with what its process holds. Comes last, so
+// that the others stand beside their guests.
+static void observe_silent(Controller *controller, int64_t now_us)
+{
+    for (guint i = 0; i < controller->guests->len; i++) {
+        Guest *guest = g_ptr_array_index(controller->guests, i);
+        int64_t held_bytes = guest_is_known(guest) ? 0 : guest_silent_bytes(guest, now_us);
+        if (held_bytes > 0) {
+            PolicyGuest observation = {
+                .size_bytes = held_bytes,
+                .actual_bytes = held_bytes,
+                .target_bytes = held_bytes,
+                .ceiling_bytes = held_bytes,
+                .max_bytes = held_bytes,
+                .weight = 1,
+                .bound = POLICY_BOUND_UNMANAGED,
+            };
+            g_array_append_val(controller->observations, observation);
+        }
+    }
+}
+
 static void observe_guests(Controller *controller, int64_t now_us)
 {
     g_array_set_size(controller->observations, 0);
@@ -67,6 +97,7 @@ static void observe_guests(Controller *controller, int64_t now_us)
             g_ptr_array_add(controller->observed, guest);
         }
     }
+    observe_silent(controller, now_us);
 }
 
 static void check_overcommitment(Controller *controller, const PolicyHost *host)
@@ -120,6 +151,47 @@ static void tally_plan(Controller *controller, int64_t now_us)
     controller->tally.plans++;
 }
 
+// At the end everybody is to have all it may, and nobody less than it has.
+static void ask_for_all(PolicyGuest *guests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        PolicyGuest *guest = &guests[i];
+        int64_t has_bytes = policy_max(guest->actual_bytes, guest->target_bytes);
+        guest->fresh = guest->movable;
+        guest->demand = (PolicyDemand){0};
+        guest->min_bytes = policy_clamp(has_bytes, guest->min_bytes, guest->max_bytes);
+        guest->pinned = true;
+        guest->pinned_bytes = guest->max_bytes;
+    }
+}
+
+static void finish_release(void *context);
+
+static bool anything_moves(const Controller *controller)
+{
+    for (guint i = 0; i < controller->observed->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->observed, i);
+        if (guest_is_movable(guest) && balloon_is_moving(&guest->balloon)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void carry_out(Controller *controller, const PolicyGuest *guests, int64_t now_us)
+{
+    bool act =
+        controller->ended || (controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting);
+    for (guint i = 0; i < controller->observed->len; i++) {
+        bool sent =
+            guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
+        controller->adopting &= !sent;
+    }
+    if (controller->ended && !anything_moves(controller)) {
+        timer_arm(controller->release_timer, now_us);
+    }
+}
+
 static void make_plan(void *context)
 {
     Controller *controller = context;
@@ -132,18 +204,17 @@ static void make_plan(void *context)
         .adopting = controller->adopting && now_us - controller->started_us < ADOPT_US,
     };
     PolicyGuest *guests = (PolicyGuest *)controller->observations->data;
+    if (controller->ended) {
+        ask_for_all(guests, controller->observations->len);
+    }
     policy_plan(&host, guests, controller->observations->len);
-    check_overcommitment(controller, &host);
-
+    if (!controller->ended) {
+        check_overcommitment(controller, &host);
+    }
     if (controller->starting) {
         check_start(controller, now_us);
     }
-    bool act = controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting;
-    for (guint i = 0; i < controller->observed->len; i++) {
-        bool sent =
-            guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
-        controller->adopting &= !sent;
-    }
+    carry_out(controller, guests, now_us);
     controller->planned_us = now_us;
     tally_plan(controller, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
@@ -183,6 +254,9 @@ static void apply_config(Controller *controller)
     GHashTable *former_by_name = controller->by_name;
     controller->guests = g_ptr_array_new();
     controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    // The last plan's guests may go.
+    g_array_set_size(controller->observations, 0);
+    g_ptr_array_set_size(controller->observed, 0);
     for (guint i = 0; i < controller->config->guests->len; i++) {
         const GuestConfig *config = g_ptr_array_index(controller->config->guests, i);
         Guest *guest = g_hash_table_lookup(former_by_name, config->name);
@@ -253,6 +327,7 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->plan_timer = timer_new(make_plan, controller);
     controller->tally.reaction = metrics_histogram_of_reactions();
     controller->tally.handover = metrics_histogram_of_handovers();
+    controller->release_timer = timer_new(finish_release, controller);
     controller->host = host;
     apply_config(controller);
     controller->adopting = true;
@@ -272,10 +347,47 @@ void controller_free(Controller *controller)
     g_array_unref(controller->observations);
     g_ptr_array_unref(controller->observed);
     timer_free(controller->plan_timer);
+    timer_free(controller->release_timer);
     host_free(controller->host);
     config_free(controller->config);
     g_free(controller->config_path);
     g_free(controller);
+}
+
+// --- ending -----------------------------------------------------------------------------------
+
+static void finish_release(void *context)
+{
+    Controller *controller = context;
+    const PolicyGuest *guests = (const PolicyGuest *)controller->observations->data;
+    int64_t withheld_bytes = 0;
+    int64_t under_way_bytes = 0;
+    for (guint i = 0; i < controller->observed->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->observed, i);
+        const Balloon *balloon = &guest->balloon;
+        withheld_bytes += policy_max(guests[i].max_bytes - guests[i].plan_bytes, 0);
+        under_way_bytes += policy_max(balloon->target_bytes - balloon->actual_bytes, 0);
+    }
+    char withheld[SIZE_TEXT_SIZE];
+    char under_way[SIZE_TEXT_SIZE];
+    g_message("balloons released: %s withheld for lack of budget, %s still under way",
+              size_format(withheld_bytes, withheld), size_format(under_way_bytes, under_way));
+    controller->ended(controller->ended_context);
+}
+
+void controller_end(Controller *controller, void ended(void *context), void *context)
+{
+    bool releases =
+        controller->config->release_on_exit && controller->mode != CONTROLLER_MODE_OBSERVE;
+    if (controller->ended || !releases) {
+        ended(context);
+        return;
+    }
+    int64_t now_us = g_get_monotonic_time();
+    controller->ended = ended;
+    controller->ended_context = context;
+    timer_arm(controller->release_timer, now_us + RELEASE_DEADLINE_US);
+    timer_arm_by(controller->plan_timer, now_us);
 }
 
 // --- steering and looking ---------------------------------------------------------------------

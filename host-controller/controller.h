@@ -31,6 +31,12 @@ void controller_free(Controller *controller);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Controller, controller_free)
 
+// Makes the controller ready for its end and calls `ended`, after which it may be freed. With
+// on-exit=release every guest is first given what it may have, as far as the budget reaches and not
+// for longer than ten seconds; no guest is shrunk any more. Otherwise, and when called once more,
+// at once.
+void controller_end(Controller *controller, void ended(void *context), void *context);
+
 // Where events go from now on.
 void controller_set_event_func(Controller *controller, ControllerEventFunc *function,
                                void *context);

@@ -23,7 +23,7 @@ bool guest_is_awaited(const Guest *guest)
 // Whether the guest may be sent a target at all.
 bool guest_is_movable(const Guest *guest)
 {
-    return guest->config->managed && guest->has_balloon && !guest->paused &&
+    return guest->config->managed && guest->has_balloon && guest->running && !guest->migrating &&
            qmp_client_is_ready(guest->qmp);
 }
 
@@ -57,6 +57,9 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
     if (!guest->has_balloon) {
         return refuse(error, guest, "has no balloon device");
     }
+    if (guest->ineffective) {
+        return refuse(error, guest, "frees nothing when it is ballooned, so that it is left alone");
+    }
     int64_t min_bytes;
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
@@ -76,6 +79,26 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
     guest->pinned = true;
     guest->pinned_bytes = *bytes;
     return true;
+}
+
+static bool is_stalled(const Guest *guest, int64_t now_us)
+{
+    return now_us < guest->stalled_until_us;
+}
+
+// What keeps the guest from being moved as its numbers say.
+static void observe_obstacles(const Guest *guest, PolicyGuest *observation, int64_t now_us)
+{
+    if (is_stalled(guest, now_us) && guest->stalled_growing) {
+        observation->movable = false;
+        observation->bound = POLICY_BOUND_STALLED;
+    } else if (is_stalled(guest, now_us)) {
+        // It does not give, but may need something all the while.
+        observation->min_bytes =
+            policy_clamp(observation->actual_bytes, observation->min_bytes, observation->max_bytes);
+    } else if (now_us < guest->deflated_until_us) {
+        observation->demand.under_pressure = true;
+    }
 }
 
 void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
@@ -101,10 +124,22 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
         observation->bound = POLICY_BOUND_UNMANAGED;
     } else if (!guest->has_balloon) {
         observation->bound = POLICY_BOUND_UNMANAGED;
-    } else if (now_us < guest->stalled_until_us) {
-        observation->movable = false;
-        observation->bound = POLICY_BOUND_STALLED;
+    } else if (guest->ineffective) {
+        // All its memory is held already: taking it from the guest would squeeze it for nothing.
+        observation->ceiling_bytes = guest->size_bytes;
+        observation->min_bytes = observation->max_bytes;
+    } else {
+        observe_obstacles(guest, observation, now_us);
     }
+}
+
+// Whether a `balloon` command is wanted though the guest was last told the same: QEMU may not have
+// it, or a guest that took memory back by itself is to give it again, for which its driver waits to
+// be told.
+static bool wants_repetition(const Guest *guest, int64_t now_us)
+{
+    return guest->target_in_doubt ||
+           (guest->balloon.state == BALLOON_AUTO_DEFLATED && now_us >= guest->deflated_until_us);
 }
 
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
@@ -112,19 +147,26 @@ bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     guest->planned = true;
     guest->acting = act;
     guest->plan = *plan;
+    if (is_stalled(guest, now_us) && plan->bound == POLICY_BOUND_MINIMUM) {
+        guest->plan.bound = POLICY_BOUND_STALLED;
+    }
+    if (balloon_is_moving(&guest->balloon)) {
+        timer_arm_by(guest->poll_timer, now_us + guest_poll_us(guest));
+    }
     int64_t from_bytes = guest->balloon.target_bytes;
-    bool wanted = plan->plan_bytes != from_bytes || guest->target_in_doubt;
+    bool wanted = plan->plan_bytes != from_bytes || wants_repetition(guest, now_us);
     if (!act || !plan->movable || !wanted || !guest_send_target(guest, plan->plan_bytes, now_us) ||
         plan->plan_bytes == from_bytes) {
         return false;
     }
     char from[SIZE_TEXT_SIZE];
     char target[SIZE_TEXT_SIZE];
+    const char *bound = policy_bound_name(guest->plan.bound);
     g_debug("%s: target %s, was %s: %s", guest->config->name, size_format(plan->plan_bytes, target),
-            size_format(from_bytes, from), policy_bound_name(plan->bound));
+            size_format(from_bytes, from), bound);
     guest_emit(guest, "GUEST_TARGET_CHANGED",
                json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
-                         (json_int_t)from_bytes, "bound-by", policy_bound_name(plan->bound)));
+                         (json_int_t)from_bytes, "bound-by", bound));
     return true;
 }
 
@@ -139,11 +181,20 @@ GuestState guest_state(const Guest *guest, int64_t now_us)
     if (!guest->has_balloon) {
         return GUEST_STATE_UNMANAGEABLE;
     }
-    if (guest->paused) {
+    if (guest->migrating) {
+        return GUEST_STATE_MIGRATING;
+    }
+    if (!guest->running) {
         return GUEST_STATE_PAUSED;
     }
-    if (now_us < guest->stalled_until_us) {
+    if (guest->ineffective) {
+        return GUEST_STATE_INEFFECTIVE;
+    }
+    if (is_stalled(guest, now_us)) {
         return GUEST_STATE_STALLED;
+    }
+    if (now_us < guest->deflated_until_us) {
+        return GUEST_STATE_AUTO_DEFLATED;
     }
     switch (guest->balloon.state) {
     case BALLOON_SHRINKING:
@@ -152,6 +203,8 @@ GuestState guest_state(const Guest *guest, int64_t now_us)
         return GUEST_STATE_GROWING;
     case BALLOON_STALLED:
         return GUEST_STATE_STALLED;
+    case BALLOON_AUTO_DEFLATED:
+        return GUEST_STATE_AUTO_DEFLATED;
     case BALLOON_SETTLED:
         break;
     }

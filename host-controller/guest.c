@@ -10,13 +10,22 @@
 #define POLL_MOVING_US INT64_C(10000)
 // A settled balloon tells of changes by event; this only guards against a lost one.
 #define POLL_SETTLED_US INT64_C(10000000)
+// A migration tells of its end by event too, unless QEMU was asked too late to.
+#define POLL_MIGRATING_US INT64_C(1000000)
 // One guest is planned for at once no more often than this.
 #define URGENT_SPACING_US INT64_C(10000)
 // A guest that stalled is left alone this long, and longer each time.
 #define STALL_BACKOFF_FIRST_US INT64_C(10000000)
 #define STALL_BACKOFF_CAP_US INT64_C(300000000)
+// What a guest took back by itself it keeps at least this long.
+#define DEFLATED_HOLD_US INT64_C(10000000)
+// The guest's own count and QEMU's are held against each other once neither has moved for this
+// long.
+#define CLAIM_CALM_US POLICY_FRESH_US
+// The guest's kernel counts its balloon in batches.
+#define CLAIM_NOISE_BYTES (4 * POLICY_MIB)
 
-static void changed(Guest *guest, GuestUrgency urgency)
+void guest_changed(Guest *guest, GuestUrgency urgency)
 {
     guest->handlers->changed(guest, urgency, guest->context);
 }
@@ -31,7 +40,7 @@ void guest_emit(Guest *guest, const char *event, json_t *data)
 
 static void on_balloon(const json_t *value, const GError *error, void *context);
 
-static void ask_balloon(Guest *guest)
+void guest_ask_balloon(Guest *guest)
 {
     if (!guest->asking && qmp_client_is_ready(guest->qmp)) {
         guest->asked_at = guest->balloon.commands;
@@ -39,21 +48,27 @@ static void ask_balloon(Guest *guest)
     }
 }
 
-static void on_memory_size(const json_t *value, const GError *error, void *context);
-
-// The size may change too: memory can be plugged in.
-static void ask_size(Guest *guest)
+// Whether its balloon is on a way that it is expected to go on with.
+static bool is_watched(const Guest *guest)
 {
-    qmp_client_execute(guest->qmp, "query-memory-size-summary", NULL, on_memory_size, guest);
+    return guest->acting && guest_is_movable(guest) && balloon_is_moving(&guest->balloon);
+}
+
+int64_t guest_poll_us(const Guest *guest)
+{
+    return is_watched(guest)  ? POLL_MOVING_US
+           : guest->migrating ? POLL_MIGRATING_US
+                              : POLL_SETTLED_US;
 }
 
 static void on_poll(void *context)
 {
     Guest *guest = context;
-    if (!balloon_is_moving(&guest->balloon)) {
-        ask_size(guest);
+    if (!is_watched(guest)) {
+        guest_ask_life(guest);
+        guest_verify_reclaim(guest, g_get_monotonic_time());
     }
-    ask_balloon(guest);
+    guest_ask_balloon(guest);
 }
 
 static void on_balloon_command(const json_t *value, const GError *error, void *context)
@@ -79,7 +94,8 @@ bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
     return true;
 }
 
-// The guest does not follow: it is asked no more than what it has, and left alone for a while.
+// The guest does not follow: it is asked no more than what it has, and left alone for a while. One
+// that gives nothing may still be given something.
 static void on_stalled(Guest *guest, int64_t now_us)
 {
     const Balloon *balloon = &guest->balloon;
@@ -92,41 +108,71 @@ static void on_stalled(Guest *guest, int64_t now_us)
                json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
                          (json_int_t)balloon->actual_bytes));
     guest->stalled_until_us = now_us + backoff_next_us(&guest->stall_backoff);
+    guest->stalled_growing = balloon->target_bytes > balloon->actual_bytes;
     int64_t min_bytes;
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
     guest_send_target(guest, policy_clamp(balloon->actual_bytes, min_bytes, max_bytes), now_us);
 }
 
+// The guest's kernel ran short and took memory back, whatever its target is. It keeps that for now,
+// and counts with it from this moment.
+static void on_auto_deflated(Guest *guest, int64_t now_us)
+{
+    const Balloon *balloon = &guest->balloon;
+    char actual[SIZE_TEXT_SIZE];
+    char target[SIZE_TEXT_SIZE];
+    g_message("%s: took memory back by itself and has %s, was to have %s", guest->config->name,
+              size_format(balloon->actual_bytes, actual),
+              size_format(balloon->target_bytes, target));
+    guest_emit(guest, "GUEST_AUTO_DEFLATED",
+               json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
+                         (json_int_t)balloon->actual_bytes));
+    guest->deflated_until_us = now_us + DEFLATED_HOLD_US;
+}
+
+static void on_reached(Guest *guest, int64_t now_us)
+{
+    const Balloon *balloon = &guest->balloon;
+    if (now_us < guest->stalled_until_us) {
+        return; // what it was brought back to, not what it was to reach
+    }
+    backoff_reset(&guest->stall_backoff);
+    guest_emit(guest, "GUEST_TARGET_REACHED",
+               json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
+                         (json_int_t)balloon->actual_bytes, "elapsed-us",
+                         (json_int_t)(now_us - balloon->started_us)));
+    guest->handlers->reached(now_us - balloon->started_us, guest->context);
+    guest_verify_reclaim(guest, now_us);
+    guest_changed(guest, GUEST_URGENCY_NOW);
+}
+
 static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
 {
     Balloon *balloon = &guest->balloon;
+    BalloonState before = balloon->state;
     if (!guest_is_movable(guest) || !guest->acting) {
         // Nothing is expected of it now, so that it cannot fail to follow.
         balloon->progress_us = now_us;
     }
-    switch (balloon_observe(balloon, actual_bytes, guest->asked_at, now_us)) {
+    BalloonChange change = balloon_observe(balloon, actual_bytes, guest->asked_at, now_us);
+    guest->verify_due |= before == BALLOON_SHRINKING && change != BALLOON_CHANGE_NONE;
+    switch (change) {
     case BALLOON_CHANGE_NONE:
         break;
     case BALLOON_CHANGE_REACHED:
-        if (now_us < guest->stalled_until_us) {
-            break; // what it was brought back to, not what it was to reach
-        }
-        backoff_reset(&guest->stall_backoff);
-        guest_emit(guest, "GUEST_TARGET_REACHED",
-                   json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes,
-                             "actual", (json_int_t)actual_bytes, "elapsed-us",
-                             (json_int_t)(now_us - balloon->started_us)));
-        guest->handlers->reached(now_us - balloon->started_us, guest->context);
-        changed(guest, GUEST_URGENCY_NOW);
+        on_reached(guest, now_us);
         break;
     case BALLOON_CHANGE_PROGRESS:
         guest->stalled_until_us = 0;
-        changed(guest, GUEST_URGENCY_NOW);
+        if (balloon->state == BALLOON_AUTO_DEFLATED && before != BALLOON_AUTO_DEFLATED) {
+            on_auto_deflated(guest, now_us);
+        }
+        guest_changed(guest, GUEST_URGENCY_NOW);
         break;
     case BALLOON_CHANGE_STALLED:
         on_stalled(guest, now_us);
-        changed(guest, GUEST_URGENCY_NOW);
+        guest_changed(guest, GUEST_URGENCY_NOW);
         break;
     }
 }
@@ -150,7 +196,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
     } else if (answered) {
         guest->has_balloon = true;
         balloon_adopt(&guest->balloon, actual_bytes);
-        changed(guest, GUEST_URGENCY_SOON);
+        guest_changed(guest, GUEST_URGENCY_SOON);
     } else {
         if (guest->has_balloon || !was_known) {
             g_message("%s: no balloon device answers: %s", guest->config->name,
@@ -158,127 +204,19 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
         }
         guest->has_balloon = false;
     }
-    timer_arm(guest->poll_timer,
-              now_us + (balloon_is_moving(&guest->balloon) ? POLL_MOVING_US : POLL_SETTLED_US));
+    timer_arm(guest->poll_timer, now_us + guest_poll_us(guest));
 }
 
-// --- QEMU -------------------------------------------------------------------------------------
-
-static void on_memory_size(const json_t *value, const GError *error, void *context)
+void guest_restart(Guest *guest)
 {
-    Guest *guest = context;
-    int64_t base_bytes;
-    int64_t plugged_bytes = 0;
-    if (!value ||
-        !json_member_int(value, "base-memory", 1, POLICY_MAX_BYTES / 2, &base_bytes, NULL)) {
-        if (guest->size_bytes == 0) {
-            g_message("%s: QEMU does not tell its memory's size: %s", guest->config->name,
-                      error ? error->message : "no size in the answer");
-        }
-        return;
+    if (guest_is_known(guest) && guest->has_balloon) {
+        guest->stalled_until_us = 0;
+        guest->deflated_until_us = 0;
+        balloon_restart(&guest->balloon, guest->size_bytes, g_get_monotonic_time());
+        guest_changed(guest, GUEST_URGENCY_NOW);
     }
-    json_member_int(value, "plugged-memory", 0, POLICY_MAX_BYTES / 2, &plugged_bytes, NULL);
-    if (guest->size_bytes != base_bytes + plugged_bytes) {
-        guest->size_bytes = base_bytes + plugged_bytes;
-        changed(guest, GUEST_URGENCY_SOON);
-    }
+    guest_ask_balloon(guest);
 }
-
-static void on_status(const json_t *value, const GError *error, void *context)
-{
-    (void)error;
-    Guest *guest = context;
-    bool running;
-    if (value && json_member_bool(value, "running", &running, NULL)) {
-        guest->paused = !running;
-        changed(guest, GUEST_URGENCY_SOON);
-    }
-}
-
-static void forget_report(Guest *guest)
-{
-    guest->has_report = false;
-    guest->history = (PolicyHistory){0};
-    guest->demand = (PolicyDemand){0};
-    timer_disarm(guest->stale_timer);
-}
-
-// Its memory is free again, and whoever listens here next is another process.
-static void forget_qemu(Guest *guest)
-{
-    guest->pid = 0;
-    guest->paused = false;
-    guest->size_bytes = 0;
-    guest->has_balloon = false;
-    guest->balloon_known = false;
-    guest->planned = false;
-    guest->stalled_until_us = 0;
-    guest->balloon = (Balloon){0};
-    forget_report(guest);
-}
-
-static void on_qmp_ready(QmpClient *client, void *context)
-{
-    Guest *guest = context;
-    g_message("%s: QEMU connected", guest->config->name);
-    pid_t pid = qmp_client_pid(client);
-    if (pid != guest->pid) {
-        forget_qemu(guest);
-        guest->pid = pid;
-    }
-    guest->target_in_doubt = guest->balloon.commands > 0;
-    qmp_client_execute(client, "query-status", NULL, on_status, guest);
-    ask_size(guest);
-    ask_balloon(guest);
-}
-
-// QEMU does not answer any more; it may still run and hold all it had.
-static void on_qmp_lost(QmpClient *client, const char *why, void *context)
-{
-    (void)client;
-    Guest *guest = context;
-    g_message("%s: QEMU lost: %s", guest->config->name, why);
-    guest->asking = false;
-    guest->paused = true; // until it says that it runs
-    timer_disarm(guest->poll_timer);
-    changed(guest, GUEST_URGENCY_SOON);
-}
-
-static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, void *context)
-{
-    (void)client;
-    Guest *guest = context;
-    g_message("%s: QEMU not reachable: %s", guest->config->name, why);
-    if (absent) {
-        forget_qemu(guest);
-        changed(guest, GUEST_URGENCY_NOW);
-    }
-}
-
-static void on_qmp_event(QmpClient *client, const char *name, const json_t *data, void *context)
-{
-    (void)client;
-    (void)data;
-    Guest *guest = context;
-    if (strcmp(name, "BALLOON_CHANGE") == 0) {
-        ask_balloon(guest);
-    } else if (strcmp(name, "STOP") == 0 || strcmp(name, "RESUME") == 0) {
-        guest->paused = name[0] == 'S';
-        changed(guest, GUEST_URGENCY_SOON);
-    } else if (strcmp(name, "RESET") == 0) {
-        // What it said of itself is over; until its agent reports again it is left alone.
-        forget_report(guest);
-        ask_balloon(guest);
-        changed(guest, GUEST_URGENCY_NOW);
-    }
-}
-
-static const QmpClientHandlers qmp_handlers = {
-    .ready = on_qmp_ready,
-    .lost = on_qmp_lost,
-    .unreachable = on_qmp_unreachable,
-    .event = on_qmp_event,
-};
 
 // --- the agent --------------------------------------------------------------------------------
 
@@ -290,19 +228,47 @@ static void on_agent_connected(AgentLink *link, const char *version, void *conte
     guest_emit(guest, "GUEST_AGENT_CONNECTED", json_object());
 }
 
+void guest_forget_report(Guest *guest)
+{
+    guest->has_report = false;
+    guest->history = (PolicyHistory){0};
+    guest->demand = (PolicyDemand){0};
+    timer_disarm(guest->stale_timer);
+}
+
 static void on_agent_lost(AgentLink *link, const char *why, void *context)
 {
     (void)link;
     Guest *guest = context;
     g_message("%s: agent lost: %s", guest->config->name, why);
     guest_emit(guest, "GUEST_AGENT_LOST", json_object());
-    forget_report(guest);
-    changed(guest, GUEST_URGENCY_NOW);
+    guest_forget_report(guest);
+    guest_changed(guest, GUEST_URGENCY_NOW);
 }
 
 static void on_stale(void *context)
 {
-    changed(context, GUEST_URGENCY_NOW);
+    guest_changed(context, GUEST_URGENCY_NOW);
+}
+
+// Holds the guest's own count of its balloon against QEMU's. A balloon that the guest says is empty
+// while QEMU has known otherwise for long is one of a former kernel: it was reset while nobody
+// listened. To claim that falsely gains a guest nothing: it counts with more and gets no more.
+static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
+{
+    Balloon *balloon = &guest->balloon;
+    balloon_confirm(balloon, held_bytes);
+    if (!guest->has_balloon || balloon_is_moving(balloon)) {
+        return; // it is being read often enough
+    }
+    int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;
+    if (held_bytes == guest->size_bytes && unaccounted_bytes > CLAIM_NOISE_BYTES &&
+        now_us - balloon->progress_us >= CLAIM_CALM_US) {
+        g_message("%s: its balloon is empty, whatever QEMU says", guest->config->name);
+        guest_restart(guest);
+    } else if (ABS(held_bytes - balloon->actual_bytes) > CLAIM_NOISE_BYTES) {
+        guest_ask_balloon(guest);
+    }
 }
 
 // Whether the guest cannot do without more than it was given, and may have more.
@@ -331,12 +297,16 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     guest->report = *report;
     guest->report_us = now_us;
     timer_arm(guest->stale_timer, now_us + POLICY_FRESH_US);
+    // The balloon as the guest counts it belongs to the same moment as the other numbers.
+    bool counts = memory_report_has(report, REPORT_BALLOON);
+    int64_t held_bytes = counts ? guest->size_bytes - memory_report_get(report, REPORT_BALLOON)
+                                : guest->balloon.actual_bytes;
+    if (counts) {
+        compare_counts(guest, held_bytes, now_us);
+    }
     PolicySample sample = {
         .at_us = report->monotonic_us,
-        // The balloon as the guest counts it belongs to the same moment as the other numbers.
-        .held_bytes = memory_report_has(report, REPORT_BALLOON)
-                          ? guest->size_bytes - memory_report_get(report, REPORT_BALLOON)
-                          : guest->balloon.actual_bytes,
+        .held_bytes = held_bytes,
         .free_bytes = memory_report_get(report, REPORT_MEMORY_FREE),
         .available_bytes = memory_report_get(report, REPORT_MEMORY_AVAILABLE),
         .stall_us = memory_report_get(report, REPORT_PRESSURE_SOME_TOTAL),
@@ -349,7 +319,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     urgent = urgent && now_us - guest->urgent_us >= URGENT_SPACING_US;
     guest->urgent_us = urgent ? now_us : guest->urgent_us;
     guest->unanswered_us = urgent && !guest->unanswered_us ? now_us : guest->unanswered_us;
-    changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
+    guest_changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
 }
 
 static const AgentLinkHandlers link_handlers = {
@@ -366,11 +336,12 @@ Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void 
     guest->config = guest_config_copy(config);
     guest->handlers = handlers;
     guest->context = context;
+    guest->met_us = g_get_monotonic_time();
     guest->stall_backoff =
         (Backoff){.first_us = STALL_BACKOFF_FIRST_US, .cap_us = STALL_BACKOFF_CAP_US};
     guest->poll_timer = timer_new(on_poll, guest);
     guest->stale_timer = timer_new(on_stale, guest);
-    guest->qmp = qmp_client_new(config->qmp_path, &qmp_handlers, guest);
+    guest->qmp = qmp_client_new(config->qmp_path, &guest_qmp_handlers, guest);
     guest->link =
         config->agent_path ? agent_link_new(config->agent_path, &link_handlers, guest) : NULL;
     return guest;

@@ -40,31 +40,45 @@ typedef enum GuestState {
     GUEST_STATE_SHRINKING,
     GUEST_STATE_GROWING,
     GUEST_STATE_STALLED,
+    GUEST_STATE_AUTO_DEFLATED,
+    GUEST_STATE_INEFFECTIVE,
     GUEST_STATE_PAUSED,
+    GUEST_STATE_MIGRATING,
     GUEST_STATE_UNMANAGED,
     GUEST_STATE_COUNT
 } GuestState;
 
-// Written by guest.c and guest-plan.c alone; others read.
+// Written by guest.c, guest-qemu.c and guest-plan.c alone; others read.
 struct Guest {
     GuestConfig *config;
     const GuestHandlers *handlers;
     void *context;
 
     QmpClient *qmp;
-    pid_t pid; // of the QEMU last connected; 0: unknown
-    bool paused;
-    bool acting;        // the last plan was one to act upon
-    bool has_balloon;   // a balloon device answers
-    bool balloon_known; // or it is known that none does
-    int64_t size_bytes; // 0: not known
+    pid_t pid;            // of the QEMU last connected; 0: unknown
+    int64_t met_us;       // since when this QEMU, or none, has been there
+    bool running;         // QEMU says that it runs the guest
+    bool migrating;       // QEMU sends or receives it
+    bool tells_migration; // QEMU was asked to emit MIGRATION
+    bool acting;          // the last plan was one to act upon
+    bool has_balloon;     // a balloon device answers
+    bool balloon_known;   // or it is known that none does
+    int64_t size_bytes;   // 0: not known
     Balloon balloon;
     bool target_in_doubt; // the connection was lost: QEMU may not have the target
     bool asking;          // a query-balloon is on its way
     unsigned asked_at;    // balloon.commands when it was sent
     Timer *poll_timer;
+
     Backoff stall_backoff;
-    int64_t stalled_until_us; // 0: not stalled
+    int64_t stalled_until_us;  // 0: not stalled
+    bool stalled_growing;      // it did not take what it was given, rather than not giving
+    int64_t deflated_until_us; // it took memory back by itself, and keeps it until then
+
+    int64_t resident_bytes; // of its QEMU, when last looked at; 0: not known
+    int64_t resident_us;    // when that was
+    bool verify_due;        // it has given memory back, and nobody has looked whether it came
+    bool ineffective;       // none did: ballooning it frees nothing
 
     AgentLink *link; // NULL: none configured
     bool has_report;
@@ -121,10 +135,28 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
 // Returns whether a new target was sent.
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);
 
-// --- between guest.c, which speaks with QEMU and the agent, and guest-plan.c
-// ------------------------
+// What a QEMU that has not told its size yet is known to hold: what its process has resident. 0
+// when not even that is known.
+int64_t guest_silent_bytes(Guest *guest, int64_t now_us);
+
+// --- between guest.c, guest-qemu.c and guest-plan.c ----------------------------------------------
 
 // Sends `balloon`; false when the monitor takes no command now.
 bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us);
 // Tells an event with the guest's name in it; takes over the reference to `data`.
 void guest_emit(Guest *guest, const char *event, json_t *data);
+// Something changed that may lead to another plan.
+void guest_changed(Guest *guest, GuestUrgency urgency);
+// Asks QEMU for the balloon, and in what time it is asked again while nothing else happens.
+void guest_ask_balloon(Guest *guest);
+int64_t guest_poll_us(const Guest *guest);
+// Asks QEMU whether it runs the guest, whether it migrates it, and its size.
+void guest_ask_life(Guest *guest);
+// Drops what the guest said of itself.
+void guest_forget_report(Guest *guest);
+// The guest starts anew with all its memory.
+void guest_restart(Guest *guest);
+// Looks whether what the guest gave back has come back to the host, if that is due.
+void guest_verify_reclaim(Guest *guest, int64_t now_us);
+// What QEMU's monitor is listened to with; the context is the guest.
+extern const QmpClientHandlers guest_qmp_handlers;

@@ -66,14 +66,25 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     return G_LOG_WRITER_HANDLED;
 }
 
-static void quit(void *context)
+typedef struct Ending {
+    Controller *controller;
+    GMainLoop *loop;
+} Ending;
+
+static void on_ended(void *context)
 {
     g_main_loop_quit(context);
 }
 
+static void end(void *context)
+{
+    const Ending *ending = context;
+    controller_end(ending->controller, on_ended, ending->loop);
+}
+
 static gboolean on_end_signal(void *context)
 {
-    quit(context);
+    end(context);
     return G_SOURCE_CONTINUE;
 }
 
@@ -123,14 +134,15 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_OSERR;
     }
+    Ending ending = {.controller = controller, .loop = loop};
     // Whoever sees the socket may already send signals.
-    g_unix_signal_add(SIGTERM, on_end_signal, loop);
-    g_unix_signal_add(SIGINT, on_end_signal, loop);
+    g_unix_signal_add(SIGTERM, on_end_signal, &ending);
+    g_unix_signal_add(SIGINT, on_end_signal, &ending);
     g_unix_signal_add(SIGHUP, on_reload_signal, controller);
     // /run is empty after a boot; what goes wrong here the socket tells.
     g_mkdir_with_parents(socket_folder, 0755);
     g_autoptr(ControlServer) server =
-        control_server_new(socket_path, controller, quit, loop, &error);
+        control_server_new(socket_path, controller, end, &ending, &error);
     if (!server) {
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_CANTCREAT;

@@ -84,7 +84,7 @@ static bool wants_look(const GuestSample *guest)
 {
     return !guest->fresh || guest->value[GUEST_VALUE_UNDER_PRESSURE] ||
            guest->state == GUEST_STATE_CONNECTING || guest->state == GUEST_STATE_UNMANAGEABLE ||
-           guest->state == GUEST_STATE_STALLED;
+           guest->state == GUEST_STATE_STALLED || guest->state == GUEST_STATE_INEFFECTIVE;
 }
 
 // How many guests are in each state that any is in.

@@ -94,7 +94,6 @@ static void disconnect(QmpClient *client, ProtocolError code, const char *why)
 {
     bool was_ready = client->state == STATE_READY;
     g_clear_pointer(&client->channel, line_channel_free);
-    client->pid = 0;
     try_again_later(client);
 
     g_autoptr(GError) error = g_error_new_literal(PROTOCOL_ERROR, (gint)code, why);
@@ -254,6 +253,7 @@ static void connect_now(void *context)
     if (fd < 0) {
         // Anything else (no permission, too many open files) says nothing of whether QEMU runs.
         bool absent = errno == ENOENT || errno == ECONNREFUSED;
+        client->pid = absent ? 0 : client->pid;
         try_again_later(client);
         tell_unreachable(client, absent ? UNREACHABLE_ABSENT : UNREACHABLE_SILENT, error->message);
         return;

@@ -45,5 +45,6 @@ bool qmp_client_is_ready(const QmpClient *client);
 bool qmp_client_execute(QmpClient *client, const char *command, json_t *arguments,
                         QmpReplyFunc *reply, void *context);
 
-// QEMU's process, as its listening socket tells; 0 when unknown.
+// QEMU's process, as its listening socket told when it was last connected to, whether or not it
+// answers; 0 when nobody listens, or it cannot be told.
 pid_t qmp_client_pid(const QmpClient *client);

@@ -4,10 +4,17 @@
 #include <unistd.h>
 
 static const char *const state_names[GUEST_STATE_COUNT] = {
-    [GUEST_STATE_CONNECTING] = "connecting", [GUEST_STATE_UNMANAGEABLE] = "unmanageable",
-    [GUEST_STATE_SETTLED] = "settled",       [GUEST_STATE_SHRINKING] = "shrinking",
-    [GUEST_STATE_GROWING] = "growing",       [GUEST_STATE_STALLED] = "stalled",
-    [GUEST_STATE_PAUSED] = "paused",         [GUEST_STATE_UNMANAGED] = "unmanaged",
+    [GUEST_STATE_CONNECTING] = "connecting",
+    [GUEST_STATE_UNMANAGEABLE] = "unmanageable",
+    [GUEST_STATE_SETTLED] = "settled",
+    [GUEST_STATE_SHRINKING] = "shrinking",
+    [GUEST_STATE_GROWING] = "growing",
+    [GUEST_STATE_STALLED] = "stalled",
+    [GUEST_STATE_AUTO_DEFLATED] = "auto-deflated",
+    [GUEST_STATE_INEFFECTIVE] = "ineffective",
+    [GUEST_STATE_PAUSED] = "paused",
+    [GUEST_STATE_MIGRATING] = "migrating",
+    [GUEST_STATE_UNMANAGED] = "unmanaged",
 };
 
 const char *guest_state_name(GuestState state)
@@ -67,8 +74,14 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
         set_int(view, "size", observation.size_bytes);
         set_int(view, "actual", observation.actual_bytes);
         set_int(view, "target", observation.target_bytes);
-        set_int(view, "min", observation.min_bytes);
-        set_int(view, "max", observation.max_bytes);
+        int64_t min_bytes;
+        int64_t max_bytes;
+        guest_limits(guest, &min_bytes, &max_bytes);
+        set_int(view, "min", min_bytes);
+        set_int(view, "max", max_bytes);
+    }
+    if (guest->resident_bytes > 0) {
+        set_int(view, "resident", guest->resident_bytes);
     }
     set_int(view, "weight", guest->config->weight);
     set_bool(view, "pinned", guest->pinned);
@@ -108,6 +121,9 @@ json_t *view_host(const Controller *controller, int64_t now_us)
             bool managed = guest->config->managed;
             actual_bytes += managed ? observation.actual_bytes : observation.size_bytes;
             target_bytes += managed ? observation.target_bytes : observation.size_bytes;
+        } else {
+            actual_bytes += guest->resident_bytes;
+            target_bytes += guest->resident_bytes;
         }
     }
     json_t *view = json_object();

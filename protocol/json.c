@@ -46,7 +46,8 @@ json_t *json_message_parse(const char *text, size_t length, GError **error)
         return NULL;
     }
     json_error_t detail;
-    g_autoptr(json_t) message = json_loadb(text, length, JSON_REJECT_DUPLICATES, &detail);
+    g_autoptr(json_t) message =
+        json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &detail);
     if (!message) {
         g_autofree char *reason = json_text_for_people(detail.text);
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX, "JSON parse error, %s", reason);

@@ -33,6 +33,22 @@ static void stalled(const json_t *data, GString *text)
     g_string_append_printf(text, "stalled at %s on its way to %s", actual, target);
 }
 
+static void auto_deflated(const json_t *data, GString *text)
+{
+    g_autofree char *actual = render_size(data, "actual");
+    g_autofree char *target = render_size(data, "target");
+    g_string_append_printf(text, "took memory back by itself: has %s, was to have %s", actual,
+                           target);
+}
+
+static void ineffective(const json_t *data, GString *text)
+{
+    g_autofree char *actual = render_size(data, "actual");
+    g_autofree char *resident = render_size(data, "resident");
+    g_string_append_printf(text, "ballooning frees nothing: has %s, its QEMU holds %s", actual,
+                           resident);
+}
+
 static void overcommitted(const json_t *data, GString *text)
 {
     g_autofree char *needed = render_size(data, "needed");
@@ -54,6 +70,8 @@ static const struct {
     {"GUEST_TARGET_CHANGED", TEXT_ACTIVE, NULL, target_changed},
     {"GUEST_TARGET_REACHED", TEXT_PLAIN, NULL, target_reached},
     {"GUEST_STALLED", TEXT_ALARM, NULL, stalled},
+    {"GUEST_AUTO_DEFLATED", TEXT_WARNING, NULL, auto_deflated},
+    {"GUEST_RECLAIM_INEFFECTIVE", TEXT_ALARM, NULL, ineffective},
     {"HOST_OVERCOMMITTED", TEXT_ALARM, NULL, overcommitted},
 };
 

@@ -19,7 +19,10 @@ static const Meaning state_meanings[] = {
     {"shrinking", "it gives memory back"},
     {"growing", "it takes memory"},
     {"stalled", "it makes no progress towards its target"},
+    {"auto-deflated", "it ran short and took memory back by itself"},
+    {"ineffective", "ballooning it frees nothing, so it keeps all it has"},
     {"paused", "its QEMU does not run it, so it gets no commands"},
+    {"migrating", "its QEMU sends or receives it, so it gets no commands"},
     {"unmanaged", "its configuration says that it must not be touched"},
     {NULL, NULL},
 };
@@ -107,6 +110,9 @@ static void render_memory(const json_t *guest, const TextStyle *style, GString *
     if (used_bytes >= 0) {
         char used[SIZE_TEXT_SIZE];
         render_row(style, "used", size_format(used_bytes, used), out);
+    }
+    if (json_object_get(guest, "resident")) {
+        row_size(style, "QEMU holds", guest, "resident", out);
     }
     row_size(style, "minimum", guest, "min", out);
     row_size(style, "maximum", guest, "max", out);

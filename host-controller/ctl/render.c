@@ -78,9 +78,11 @@ TextColour render_state_colour(const char *state)
         const char *state;
         TextColour colour;
     } colours[] = {
-        {"shrinking", TEXT_ACTIVE},   {"growing", TEXT_ACTIVE},       {"stalled", TEXT_ALARM},
-        {"connecting", TEXT_WARNING}, {"unmanageable", TEXT_WARNING}, {"paused", TEXT_QUIET},
-        {"unmanaged", TEXT_QUIET},
+        {"shrinking", TEXT_ACTIVE},     {"growing", TEXT_ACTIVE},
+        {"stalled", TEXT_ALARM},        {"connecting", TEXT_WARNING},
+        {"unmanageable", TEXT_WARNING}, {"paused", TEXT_QUIET},
+        {"unmanaged", TEXT_QUIET},      {"migrating", TEXT_QUIET},
+        {"ineffective", TEXT_ALARM},    {"auto-deflated", TEXT_WARNING},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(colours); i++) {
         if (strcmp(state, colours[i].state) == 0) {

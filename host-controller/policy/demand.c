@@ -15,7 +15,7 @@
 // On top of the floor, as long as there is enough for all: larger guests burst larger.
 #define HEADROOM_SIZE_DIVISOR 32
 // Growth is provided for until the next report, and this much longer for a plan and the balloon.
-#define REACTION_US INT64_C(200000)
+#define REACTION_US INT64_C(400000)
 #define MAX_REACTION_US INT64_C(2000000)
 // However fast it grew, no guest keeps more than this part of its size for it.
 #define BURST_MAX_DIVISOR 4

@@ -28,6 +28,10 @@
 // Of the budget this part is the host's pool.
 #define POLICY_POOL_DIVISOR 16
 
+// This much of the headroom goes with what is in use: a guest with nothing free cannot show that it
+// needs more.
+#define POLICY_FREE_BYTES (16 * POLICY_MIB)
+
 // A guest whose last report is older is stale: two heartbeats of its agent were missed.
 #define POLICY_FRESH_US INT64_C(3000000)
 
@@ -95,7 +99,8 @@ const char *policy_bound_name(PolicyBound bound);
 
 // The budget is shared out tier by tier, once everybody has its min.
 typedef enum PolicyTier {
-    POLICY_TIER_FIRM, // what a guest cannot do without
+    POLICY_TIER_USED,     // what is in use, and a little that is free: less, and it dies
+    POLICY_TIER_HEADROOM, // what it may take in the next moment
     POLICY_TIER_COMFORT,
     POLICY_TIER_CACHE,
     POLICY_TIER_REST, // up to its max
@@ -157,6 +162,13 @@ static inline int64_t policy_max(int64_t a, int64_t b)
 static inline int64_t policy_min(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+// What the guest has in use, and a little that is free.
+static inline int64_t policy_used_bytes(const PolicyGuest *guest)
+{
+    return guest->demand.committed_bytes +
+           policy_min(guest->demand.headroom_bytes, POLICY_FREE_BYTES);
 }
 
 // What the guest cannot do without.

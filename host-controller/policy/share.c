@@ -3,10 +3,10 @@
 // Share: the budget over the demands, tier by tier.
 //
 // What nobody can do without comes first, what is only pleasant last: each guest's min, then what
-// it uses and needs at hand (firm), then comfort, then the page cache it misses, and, unless idle
-// memory is to be reclaimed, whatever is left up to its max. Each tier is shared out weighted
-// max-min fair: where it does not suffice for all, nobody gets more than another by asking for
-// more.
+// it uses, what it may need in the next moment, comfort, the page cache it misses, and, unless idle
+// memory is to be reclaimed, whatever is left up to its max, less a pool that stays with the host
+// for the next one in need. Each tier is shared out weighted max-min fair: where it does not
+// suffice for all, nobody gets more than another by asking for more.
 #include "host-controller/policy/policy.h"
 
 #define MAX_ROUNDS 100
@@ -33,14 +33,16 @@ static void work_out_needs(PolicyGuest *guest)
         return;
     }
     if (guest->pinned) {
-        need_bytes[POLICY_TIER_FIRM] = guest->pinned_bytes - guest->min_bytes;
+        need_bytes[POLICY_TIER_USED] = guest->pinned_bytes - guest->min_bytes;
         return;
     }
     int64_t firm = policy_firm_bytes(guest);
+    int64_t up_to_used = in_range(guest, policy_used_bytes(guest));
     int64_t up_to_firm = in_range(guest, firm);
     int64_t up_to_comfort = in_range(guest, firm + guest->demand.comfort_bytes);
     int64_t up_to_cache = in_range(guest, policy_demand_bytes(&guest->demand));
-    need_bytes[POLICY_TIER_FIRM] = up_to_firm - guest->min_bytes;
+    need_bytes[POLICY_TIER_USED] = up_to_used - guest->min_bytes;
+    need_bytes[POLICY_TIER_HEADROOM] = up_to_firm - up_to_used;
     need_bytes[POLICY_TIER_COMFORT] = up_to_comfort - up_to_firm;
     need_bytes[POLICY_TIER_CACHE] = up_to_cache - up_to_comfort;
     need_bytes[POLICY_TIER_REST] = guest->max_bytes - up_to_cache;
@@ -135,14 +137,17 @@ int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests
     return policy_max(sum - policy_max(host->budget_bytes, 0), 0);
 }
 
-// Leaves in the demand what of comfort and cache could be granted.
+// Leaves in the demand what of it could be granted, down to what is in use and a little.
 static void note_granted(PolicyGuest *guest)
 {
     PolicyDemand *demand = &guest->demand;
-    int64_t above_firm = policy_max(guest->fair_share_bytes - policy_firm_bytes(guest), 0);
-    demand->comfort_bytes = policy_min(demand->comfort_bytes, above_firm);
-    demand->cache_share_bytes =
-        policy_min(demand->cache_share_bytes, above_firm - demand->comfort_bytes);
+    int64_t left = policy_max(guest->fair_share_bytes - policy_used_bytes(guest), 0);
+    int64_t least = policy_min(demand->headroom_bytes, POLICY_FREE_BYTES);
+    int64_t further = policy_min(demand->headroom_bytes - least, left);
+    demand->headroom_bytes = least + further;
+    left -= further;
+    demand->comfort_bytes = policy_min(demand->comfort_bytes, left);
+    demand->cache_share_bytes = policy_min(demand->cache_share_bytes, left - demand->comfort_bytes);
 }
 
 static void name_limits(PolicyGuest *guest)
@@ -164,7 +169,7 @@ void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
         guests[i].fair_share_bytes =
             shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
     }
-    for (PolicyTier tier = POLICY_TIER_FIRM; tier < POLICY_TIER_REST; tier++) {
+    for (PolicyTier tier = POLICY_TIER_USED; tier < POLICY_TIER_REST; tier++) {
         rest = share_tier(guests, count, tier, rest);
     }
     if (!host->reclaim) {

@@ -11,7 +11,10 @@
 #define STALL_WINDOW_US (SIM_S / 2)
 #define STALL_LIMIT_US (10 * SIM_MS)
 #define GROWTH_WINDOW_US (5 * SIM_S)
+#define LEAST_GROWTH_MIN_BYTES_PER_S (64 * SIM_MIB)
 #define SUDDEN_GROWTH_BYTES_PER_S SIM_GIB
+#define LEAST_GROWTH_DIVISOR 16
+#define FORGETTING_DIVISOR 64
 #define SAMPLES_TO_EXHAUSTION 4
 #define NOISE_DIVISOR 8
 #define CHANGE_DIVISOR 256
@@ -69,7 +72,18 @@ static AgentLevels levels_of(const GuestModel *guest)
     return (AgentLevels){
         .available_bytes = available_bytes,
         .used_bytes = -available_bytes - guest->balloon_bytes,
+        .paged_bytes = guest->counters.swap_in_bytes + guest->counters.swap_out_bytes +
+                       guest->counters.refault_bytes,
+        .oom_kills = guest->counters.oom_kills,
     };
+}
+
+// What the guest's kernel calls MemTotal.
+static int64_t total_bytes(const GuestModel *guest)
+{
+    const GuestTraits *traits = guest->traits;
+    int64_t taken_bytes = traits->deflate_on_oom ? 0 : guest->balloon_bytes;
+    return traits->size_bytes - taken_bytes - traits->kernel_bytes;
 }
 
 static int64_t distance(int64_t a, int64_t b)
@@ -80,7 +94,8 @@ static int64_t distance(int64_t a, int64_t b)
 static bool moved_by_more_than(int64_t bytes, AgentLevels from, AgentLevels to)
 {
     return distance(from.available_bytes, to.available_bytes) > bytes ||
-           distance(from.used_bytes, to.used_bytes) > bytes;
+           distance(from.used_bytes, to.used_bytes) > bytes ||
+           to.paged_bytes - from.paged_bytes > bytes;
 }
 
 static int64_t fastest_growth(const AgentModel *agent)
@@ -96,12 +111,14 @@ static void note_growth(AgentModel *agent, AgentLevels now, int64_t now_us)
             window_us < 2 * GROWTH_WINDOW_US ? agent->growth_bytes_per_s[0] : 0;
         agent->growth_bytes_per_s[0] = 0;
         agent->growth_window_start_us = now_us;
+        agent->shown_bytes_per_s -= agent->shown_bytes_per_s / FORGETTING_DIVISOR;
     }
     int64_t grown_bytes = now.used_bytes - agent->sampled.used_bytes;
     int64_t elapsed_us = now_us - agent->sampled_us;
     if (grown_bytes > 0 && elapsed_us > 0) {
-        agent->growth_bytes_per_s[0] =
-            sim_max(agent->growth_bytes_per_s[0], sim_scale(grown_bytes, SIM_S, elapsed_us));
+        int64_t bytes_per_s = sim_scale(grown_bytes, SIM_S, elapsed_us);
+        agent->growth_bytes_per_s[0] = sim_max(agent->growth_bytes_per_s[0], bytes_per_s);
+        agent->shown_bytes_per_s = sim_max(agent->shown_bytes_per_s, bytes_per_s);
     }
 }
 
@@ -115,25 +132,27 @@ static bool note_stall(AgentModel *agent, int64_t total_us, int64_t now_us)
     return stalled;
 }
 
-static bool note_trend(AgentModel *agent, AgentLevels now)
+static bool note_trend(AgentModel *agent, AgentLevels now, bool too_soon)
 {
     int64_t growth = fastest_growth(agent);
     bool before = agent->running_out;
     agent->running_out = growth > 0 && now.available_bytes <= sim_scale(growth, HORIZON_US, SIM_S);
     int64_t grown_bytes = now.used_bytes - agent->reported.used_bytes;
-    return agent->running_out && (!before || grown_bytes > agent_model_noise_bytes(agent));
+    return agent->running_out &&
+           (!before || (!too_soon && grown_bytes > agent_model_noise_bytes(agent)));
 }
 
 static bool decide(AgentModel *agent, const GuestModel *guest, AgentLevels now,
                    MemoryReportReason *reason)
 {
-    bool stalled = note_stall(agent, guest->stall_us, guest->now_us);
-    bool trend = note_trend(agent, now);
-    if (stalled) {
+    bool too_soon = guest->now_us - agent->reported_us < INTERVAL_US;
+    bool stalled = !too_soon && note_stall(agent, guest->stall_us, guest->now_us);
+    bool trend = note_trend(agent, now, too_soon);
+    if (stalled || now.oom_kills > agent->reported.oom_kills) {
         *reason = REPORT_REASON_PRESSURE;
     } else if (trend) {
         *reason = REPORT_REASON_TREND;
-    } else if (moved_by_more_than(agent->change_bytes, agent->reported, now)) {
+    } else if (!too_soon && moved_by_more_than(agent->change_bytes, agent->reported, now)) {
         *reason = REPORT_REASON_CHANGE;
     } else if (guest->now_us - agent->reported_us >= HEARTBEAT_US) {
         *reason = REPORT_REASON_HEARTBEAT;
@@ -169,13 +188,12 @@ static void fill_report(AgentModel *agent, const GuestModel *guest, AgentLevels 
                         MemoryReport *report)
 {
     const GuestTraits *traits = guest->traits;
-    int64_t shown_size = traits->size_bytes - (traits->deflate_on_oom ? 0 : guest->balloon_bytes);
     report->sequence = agent->sequence++;
     report->monotonic_us = guest->now_us;
     report->has_deflate_on_oom = true;
     report->deflate_on_oom = traits->deflate_on_oom;
     memcpy(report->boot_id, agent->boot_id, sizeof agent->boot_id);
-    memory_report_set(report, REPORT_MEMORY_TOTAL, shown_size - traits->kernel_bytes);
+    memory_report_set(report, REPORT_MEMORY_TOTAL, total_bytes(guest));
     memory_report_set(report, REPORT_MEMORY_FREE, guest->free_bytes);
     memory_report_set(report, REPORT_MEMORY_AVAILABLE, now.available_bytes);
     memory_report_set(report, REPORT_MEMORY_CACHED, guest->hot_bytes + guest->cold_bytes);
@@ -196,14 +214,31 @@ static void fill_report(AgentModel *agent, const GuestModel *guest, AgentLevels 
 
 // --- when -------------------------------------------------------------------------------------
 
-static int64_t time_to_sample(const AgentModel *agent, AgentLevels now)
+static int64_t time_to_sample(AgentLevels now, int64_t bytes_per_s)
 {
+    return sim_scale(now.available_bytes, SIM_S, bytes_per_s) / SAMPLES_TO_EXHAUSTION;
+}
+
+static int64_t wait_while_growing(const AgentModel *agent, AgentLevels now, int64_t now_us)
+{
+    int64_t sudden = sim_max(agent->shown_bytes_per_s, SUDDEN_GROWTH_BYTES_PER_S);
+    int64_t until_report_us = agent->reported_us + INTERVAL_US - now_us;
+    int64_t wait_us =
+        sim_clamp(time_to_sample(now, sudden), INTERVAL_US / SAMPLES_TO_EXHAUSTION, INTERVAL_US);
+    return until_report_us > 0 ? sim_min(wait_us, until_report_us) : wait_us;
+}
+
+static int64_t longest_wait(const AgentModel *agent, const GuestModel *guest, AgentLevels now)
+{
+    if (now.used_bytes - agent->sampled.used_bytes > agent_model_noise_bytes(agent)) {
+        return wait_while_growing(agent, now, guest->now_us);
+    }
     if (agent->tight) {
         return INTERVAL_US;
     }
-    int64_t growth = sim_max(fastest_growth(agent), SUDDEN_GROWTH_BYTES_PER_S);
-    int64_t exhausted_us = sim_scale(now.available_bytes, SIM_S, growth);
-    return sim_max(exhausted_us / SAMPLES_TO_EXHAUSTION, INTERVAL_US);
+    int64_t least = sim_clamp(total_bytes(guest) / LEAST_GROWTH_DIVISOR,
+                              LEAST_GROWTH_MIN_BYTES_PER_S, SUDDEN_GROWTH_BYTES_PER_S);
+    return sim_max(time_to_sample(now, sim_max(agent->shown_bytes_per_s, least)), INTERVAL_US);
 }
 
 // The kernel checks its pressure trigger by itself and wakes the agent.
@@ -234,8 +269,6 @@ bool agent_model_sample(AgentModel *agent, const GuestModel *guest, MemoryReport
     }
     agent->tight = moved_by_more_than(agent_model_noise_bytes(agent), agent->sampled, now) ||
                    (said && reason == REPORT_REASON_PRESSURE);
-    agent->sampled = now;
-    agent->sampled_us = guest->now_us;
     if (said) {
         agent->reported = now;
         agent->reported_us = guest->now_us;
@@ -243,7 +276,9 @@ bool agent_model_sample(AgentModel *agent, const GuestModel *guest, MemoryReport
         fill_report(agent, guest, now, report);
     }
     agent->next_us =
-        sim_min(guest->now_us + time_to_sample(agent, now), agent->reported_us + HEARTBEAT_US);
+        sim_min(guest->now_us + longest_wait(agent, guest, now), agent->reported_us + HEARTBEAT_US);
+    agent->sampled = now;
+    agent->sampled_us = guest->now_us;
     return said;
 }
 

@@ -5,7 +5,8 @@
 // The rules are those of the real agent (docs/protocol.md): pressure when tasks stalled for more
 // than 10 ms within half a second, trend when available memory will be gone within a second at the
 // fastest growth of the last 5 to 10 s, change, heartbeat. Looking every 100 ms while memory moves
-// or is tight, else four times until it could be gone.
+// or is tight, else four times until it could be gone at the fastest growth shown. That the real
+// one's tripwire has it look more often is left out: the model is the worse one.
 #pragma once
 
 #include "host-controller/sim/guest-model.h"
@@ -15,7 +16,9 @@
 // What one look at memory shows.
 typedef struct AgentLevels {
     int64_t available_bytes;
-    int64_t used_bytes; // less a constant: moves with what processes take, not with the balloon
+    int64_t used_bytes;  // less a constant: moves with what processes take, not with the balloon
+    int64_t paged_bytes; // swapped and refaulted since boot
+    int64_t oom_kills;
 } AgentLevels;
 
 typedef struct AgentModel {
@@ -37,6 +40,7 @@ typedef struct AgentModel {
     int64_t stall_window_total_us;
     int64_t growth_window_start_us;
     int64_t growth_bytes_per_s[2]; // fastest of this window and of the one before
+    int64_t shown_bytes_per_s;     // fastest of all, slowly forgotten
     bool running_out;
     bool tight; // looks as often as it can
     int64_t sequence;

@@ -71,7 +71,6 @@ static FdSet *set_of_context(void)
         // Without a callback, which dispatch() has no use for, it would not be found again.
         g_source_set_callback(source, NULL, NULL, NULL);
         g_source_attach(source, context);
-        g_source_unref(source); // the context keeps it
     }
     return (FdSet *)source;
 }
@@ -101,6 +100,7 @@ void fd_watch_free(FdWatch *watch)
     }
     if (--set->watches == 0) {
         g_source_destroy(&set->source);
+        g_source_unref(&set->source);
     }
     g_free(watch);
 }

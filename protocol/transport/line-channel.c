@@ -37,6 +37,7 @@ struct LineChannel {
     uint64_t dropped_events;
 
     GByteArray *held_input; // read, but not handed on yet; NULL: none
+    size_t held_from;       // where in it that begins
     int64_t paid_until_us;  // the peer's lines are paid for up to this moment
 
     FdWatch *watch;
@@ -138,16 +139,6 @@ static bool end(LineChannel *channel, LineChannelEnd reason, const char *message
 
 // --- input ------------------------------------------------------------------------------------
 
-// Keeps input until it may be handed on: when replies have been read, or when its time has come.
-static void hold_input(LineChannel *channel, const char *bytes, size_t length)
-{
-    channel->held_input = g_byte_array_sized_new((guint)length);
-    g_byte_array_append(channel->held_input, (const guint8 *)bytes, (guint)length);
-    if (!replies_wait(channel)) {
-        timer_arm(channel->later, channel->paid_until_us);
-    }
-}
-
 // Whether the peer has been quiet long enough for another line.
 static bool is_paid(const LineChannel *channel)
 {
@@ -161,16 +152,12 @@ static void charge(LineChannel *channel, size_t length)
     channel->paid_until_us = from_us + MAX((int64_t)length, LIMIT_LINE_COST_US);
 }
 
-// Hands on the lines among `bytes`; what cannot be handed on yet is held. False when the channel
-// ended or was freed.
-static bool take_input(LineChannel *channel, const char *bytes, size_t length)
+// Hands on the lines among `*bytes` and advances it, as far as may be now: until replies have been
+// read, or the time of the next line has come. False when the channel ended or was freed.
+static bool take_input(LineChannel *channel, const char **bytes, size_t *length)
 {
-    while (length > 0) {
-        if (replies_wait(channel) || !is_paid(channel)) {
-            hold_input(channel, bytes, length);
-            return true;
-        }
-        LineEvent event = line_framer_push(&channel->framer, &bytes, &length);
+    while (*length > 0 && !replies_wait(channel) && is_paid(channel)) {
+        LineEvent event = line_framer_push(&channel->framer, bytes, length);
         if (event == LINE_EVENT_TOO_LONG) {
             if (!end(channel, LINE_CHANNEL_END_TOO_LONG, "line too long")) {
                 return false;
@@ -187,10 +174,27 @@ static bool take_input(LineChannel *channel, const char *bytes, size_t length)
     return true;
 }
 
+// What is held goes on when replies have been read, of which on_ready() hears, or at its time.
+static void wait_with_input(LineChannel *channel)
+{
+    if (!replies_wait(channel)) {
+        timer_arm(channel->later, channel->paid_until_us);
+    }
+}
+
 static void take_held_input(LineChannel *channel)
 {
-    g_autoptr(GByteArray) held = g_steal_pointer(&channel->held_input);
-    take_input(channel, (const char *)held->data, held->len);
+    const char *bytes = (const char *)channel->held_input->data + channel->held_from;
+    size_t length = channel->held_input->len - channel->held_from;
+    if (!take_input(channel, &bytes, &length)) {
+        return;
+    }
+    if (length == 0) {
+        g_clear_pointer(&channel->held_input, g_byte_array_unref);
+    } else {
+        channel->held_from = channel->held_input->len - length;
+        wait_with_input(channel);
+    }
 }
 
 static void read_input(LineChannel *channel)
@@ -210,7 +214,18 @@ static void read_input(LineChannel *channel)
             return;
         }
         burst += (size_t)count;
-        if (!take_input(channel, chunk, (size_t)count) || (size_t)count < sizeof(chunk)) {
+        const char *bytes = chunk;
+        size_t length = (size_t)count;
+        if (!take_input(channel, &bytes, &length)) {
+            return;
+        }
+        if (length > 0) {
+            channel->held_input = g_byte_array_sized_new((guint)length);
+            g_byte_array_append(channel->held_input, (const guint8 *)bytes, (guint)length);
+            channel->held_from = 0;
+            wait_with_input(channel);
+        }
+        if ((size_t)count < sizeof(chunk)) {
             return;
         }
     }

@@ -72,7 +72,6 @@ static TimerQueue *queue_of_context(void)
         // Without a callback, which dispatch() has no use for, it would not be found again.
         g_source_set_callback(source, NULL, NULL, NULL);
         g_source_attach(source, context);
-        g_source_unref(source); // the context keeps it
     }
     return (TimerQueue *)source;
 }
@@ -92,11 +91,13 @@ void timer_free(Timer *timer)
     if (!timer) {
         return;
     }
+    TimerQueue *queue = timer->queue;
     timer_disarm(timer);
-    if (--timer->queue->timers == 0) {
-        g_source_destroy(&timer->queue->source);
-    }
     g_free(timer);
+    if (--queue->timers == 0) {
+        g_source_destroy(&queue->source);
+        g_source_unref(&queue->source);
+    }
 }
 
 static int by_moment(const void *a, const void *b, void *data)

@@ -84,6 +84,7 @@ typedef struct Taker {
 typedef struct Figures {
     int spikes;
     int survived;
+    int holders_killed; // programs killed in guests that only held what they had
     int64_t growth_us[MAX_ROUNDS * 2];
     int growths;
     int64_t touched_us[MAX_ROUNDS * 2];
@@ -235,6 +236,11 @@ static void run_round(const Scenario *scenario, int64_t budget_bytes, Figures *f
         settle(vms, scenario->holders + scenario->takers, budget_bytes);
     }
     spike(scenario, vms, budget_bytes, figures);
+    for (int i = 0; i < scenario->holders; i++) {
+        int64_t kills = vm_oom_kills(vms[i], &error);
+        must(kills >= 0, error);
+        figures->holders_killed += (int)kills;
+    }
 }
 
 static int compare(const void *a, const void *b)
@@ -264,8 +270,9 @@ static void measure(const Scenario *scenario, int rounds, bool first)
     }
     double touched_ms = percentile_ms(tight.touched_us, tight.survived, 50);
     double spare_ms = percentile_ms(spare.touched_us, spare.survived, 50);
-    printf("%s\"%s\": {\"spikes\": %d, \"survived\": %d, \"most-over-mib\": %.1f, ",
-           first ? "" : ", ", scenario->name, tight.spikes, tight.survived,
+    printf("%s\"%s\": {\"spikes\": %d, \"survived\": %d, \"holders-killed\": %d, "
+           "\"most-over-mib\": %.1f, ",
+           first ? "" : ", ", scenario->name, tight.spikes, tight.survived, tight.holders_killed,
            (double)tight.most_over_bytes / (double)MIB);
     printf("\"first-growth-ms-p50\": %.0f, \"first-growth-ms-p99\": %.0f, ",
            percentile_ms(tight.growth_us, tight.growths, 50),

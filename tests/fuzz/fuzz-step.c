@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whatever is fed to `aerostat-sim step`, hence to the policy: every line gets one line back, a plan
-// for each guest or an error, and no number makes the policy overflow.
+// Whatever is fed to `aerostat-sim step`, hence to the policy: every line gets one line back, a
+// plan for each guest or an error, and no number makes the policy overflow.
 #include "host-controller/sim/step-filter.h"
 #include "protocol/framing.h"
 #include "protocol/json.h"

@@ -12,8 +12,10 @@
 #include "tests/support/scratch.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define PING "{'execute':'guest-ping'}"
@@ -323,6 +325,35 @@ static void test_version_and_help_are_told_and_wrong_options_refused(void **stat
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void test_a_configuration_with_mistakes_is_told_and_nothing_started(void **state)
+{
+    const Fixture *fixture = *state;
+    g_autofree char *right = scratch_write(&fixture->scratch, "right.conf", "[agent]\n", -1);
+    g_autofree char *wrong =
+        scratch_write(&fixture->scratch, "wrong.conf", "[agent]\ninterval=never\n", -1);
+    g_autofree char *none = scratch_path(&fixture->scratch, "none.conf");
+    const struct {
+        const char *path;
+        const char *action;
+        int status;
+        const char *says;
+    } calls[] = {
+        {right, "--check-config", EXIT_SUCCESS, "right.conf: correct"},
+        {wrong, "--check-config", EX_CONFIG, "wrong.conf:2: [agent] interval: 'never' is not"},
+        {wrong, "--port=none", EX_CONFIG, "wrong.conf:2: [agent] interval:"},
+        {none, "--port=none", EX_CONFIG, "none.conf: cannot be read"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(calls); i++) {
+        const char *const arguments[] = {fixture->program, "--config", calls[i].path,
+                                         calls[i].action, NULL};
+        g_autofree char *output = NULL;
+        g_autofree char *errors = NULL;
+        assert_int_equal(process_run(arguments, 10 * SECOND_US, &output, &errors, NULL),
+                         calls[i].status);
+        assert_non_null(strstr(calls[i].status == EXIT_SUCCESS ? output : errors, calls[i].says));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +369,7 @@ int main(void)
         TEST(test_the_socket_is_the_user_s_alone_and_goes_with_the_agent),
         TEST(test_a_second_agent_leaves_the_socket_of_the_first_alone),
         TEST(test_report_prints_one_report),
+        TEST(test_a_configuration_with_mistakes_is_told_and_nothing_started),
         TEST(test_version_and_help_are_told_and_wrong_options_refused),
     };
     return run_test_table(tests);

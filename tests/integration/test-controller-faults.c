@@ -87,6 +87,18 @@ static void test_a_shrink_stops_when_the_guest_falls_silent(void **state)
     assert_true(rig->most_held_bytes <= BUDGET);
 }
 
+static void test_an_agent_that_forgot_its_subscription_is_asked_anew(void **state)
+{
+    Rig *rig = *state;
+    Pair pair = start_pair(rig);
+    unsigned connections = fake_agent_connections(pair.giver->agent);
+    fake_agent_forget(pair.giver->agent);
+    wait_for(fake_agent_is_subscribed(pair.giver->agent), PATIENCE_US);
+    wait_for(strcmp(rig_guest_text(rig, pair.giver, "agent"), "connected") == 0, PATIENCE_US);
+    assert_int_equal(fake_agent_connections(pair.giver->agent), connections);
+    assert_false(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
+}
+
 static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
 {
     Rig *rig = *state;
@@ -226,6 +238,11 @@ static void test_a_size_that_cannot_be_is_not_believed(void **state)
         g_autofree char *reply = g_strdup_printf("{\"return\":{\"actual\":%s}}", sizes[i]);
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-status\"}",
                          "{\"return\":{\"running\":true}}");
+        fake_qemu_expect(mad->qemu,
+                         "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{"
+                         "\"capabilities\":[{\"capability\":\"events\",\"state\":true}]}}",
+                         "{\"return\":{}}");
+        fake_qemu_expect(mad->qemu, "{\"execute\":\"query-migrate\"}", "{\"return\":{}}");
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-memory-size-summary\"}",
                          "{\"return\":{\"base-memory\":1073741824}}");
         fake_qemu_expect(mad->qemu, "{\"execute\":\"query-balloon\"}", reply);
@@ -414,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_shrink_stops_when_the_guest_falls_silent),
+        TEST(test_an_agent_that_forgot_its_subscription_is_asked_anew),
         TEST(test_a_shrink_stops_at_once_when_the_agent_is_gone),
         TEST(test_a_shrink_goes_on_when_the_agent_is_back),
         TEST(test_a_guest_with_a_stock_agent_is_never_shrunk),

@@ -137,6 +137,34 @@ static void test_a_reset_guest_has_all_its_memory_and_returns_to_its_target(void
     wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, 10 * SECOND_US);
 }
 
+static void test_after_a_reset_qemu_says_what_it_said_until_a_driver_moves(void **state)
+{
+    Fixture *fixture = *state;
+    line_client_open_qmp(&fixture->client, fixture->qmp_path);
+    fake_qemu_set_actual(fixture->qemu, SIZE / 2);
+    fake_qemu_set_driver(fixture->qemu, false);
+    fake_qemu_reset_guest(fixture->qemu);
+    json_decref(line_client_hear_event(&fixture->client, "RESET"));
+    line_client_ask(&fixture->client, "{\"execute\":\"query-balloon\"}",
+                    "{\"return\":{\"actual\":536870912}}");
+    assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE);
+}
+
+static void test_memory_taken_back_is_kept_until_the_next_command(void **state)
+{
+    Fixture *fixture = *state;
+    line_client_open_qmp(&fixture->client, fixture->qmp_path);
+    fake_qemu_set_actual(fixture->qemu, SIZE / 2);
+    fake_qemu_take_back(fixture->qemu, SIZE - MIB);
+    json_decref(line_client_hear_event(&fixture->client, "BALLOON_CHANGE"));
+    wait_while(50 * MS_US);
+    assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE - MIB);
+    line_client_ask(&fixture->client,
+                    "{\"execute\":\"balloon\",\"arguments\":{\"value\":536870912}}",
+                    "{\"return\":{}}");
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, 10 * SECOND_US);
+}
+
 static void test_without_a_device_the_balloon_is_refused_as_by_qemu(void **state)
 {
     Fixture *fixture = *state;
@@ -306,6 +334,8 @@ int main(void)
         TEST(test_a_stuck_balloon_stays_and_a_floor_holds_it),
         TEST(test_a_paused_guests_balloon_waits),
         TEST(test_a_reset_guest_has_all_its_memory_and_returns_to_its_target),
+        TEST(test_after_a_reset_qemu_says_what_it_said_until_a_driver_moves),
+        TEST(test_memory_taken_back_is_kept_until_the_next_command),
         TEST(test_without_a_device_the_balloon_is_refused_as_by_qemu),
         TEST(test_balloon_changes_are_told_at_most_once_a_second),
         TEST(test_qemu_remembers_what_it_was_told),

@@ -9,6 +9,7 @@
 #include "tests/support/line-client.h"
 #include "tests/support/process.h"
 #include "tests/support/qapi-schema.h"
+#include "tests/support/resident-show.h"
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
@@ -358,6 +359,16 @@ static void test_every_event_of_the_schema_comes_as_it_says(void **state)
     fake_qemu_set_rate(fixture->qemu, 0);
     tell(fixture, "set-target", "{'name': 'web', 'bytes': 805306368}");
     wait_for_event(fixture, "GUEST_STALLED");
+    fake_qemu_set_rate(fixture->qemu, GUEST_BYTES);
+    tell(fixture, "set-target", "{'name': 'web', 'bytes': 536870912}");
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == 536870912, 20 * SECOND_US);
+    wait_until_web_reports(fixture);
+    fake_qemu_take_back(fixture->qemu, 600 * MIB);
+    wait_for_event(fixture, "GUEST_AUTO_DEFLATED");
+    ResidentShow *show = resident_show_new(GUEST_BYTES);
+    tell(fixture, "set-target", "{'name': 'web', 'bytes': 268435456}");
+    wait_for_event(fixture, "GUEST_RECLAIM_INEFFECTIVE");
+    resident_show_free(show);
     fake_agent_close(fixture->agent);
     wait_for_event(fixture, "GUEST_AGENT_LOST");
     fake_agent_open(fixture->agent);

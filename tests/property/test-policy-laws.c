@@ -19,7 +19,7 @@
 #define USUAL_GUESTS 12
 #define MANY_GUESTS_PERMYRIAD 5
 // In how many steps a budget is shared out.
-#define TIERS 5
+#define TIERS 6
 #define MIB POLICY_MIB
 
 // Seeds of states that once broke a law are kept here, and run first.
@@ -281,22 +281,24 @@ static bool takes_part(const PolicyGuest *guest)
     return guest->movable && guest->fresh;
 }
 
-// What the guest cannot do without, within its range.
-static int64_t firm(const PolicyGuest *guest)
+// What the guest has in use and a little that is free, within its range.
+static int64_t used(const PolicyGuest *guest)
 {
-    int64_t wanted = guest->pinned
-                         ? guest->pinned_bytes
-                         : policy_clamp(guest->demand.committed_bytes, 0, POLICY_MAX_BYTES) +
-                               guest->demand.headroom_bytes;
+    int64_t free_bytes = policy_min(guest->demand.headroom_bytes, POLICY_FREE_BYTES);
+    int64_t wanted =
+        guest->pinned
+            ? guest->pinned_bytes
+            : policy_clamp(guest->demand.committed_bytes, 0, POLICY_MAX_BYTES) + free_bytes;
     return policy_clamp(wanted, guest->min_bytes, guest->max_bytes);
 }
 
 static bool is_cut(const PolicyGuest *guest)
 {
-    return takes_part(guest) && guest->fair_share_bytes < firm(guest);
+    return takes_part(guest) && guest->fair_share_bytes < used(guest);
 }
 
-// Who is cut has the highest level of all: nobody else has more above its min by weight.
+// Who is cut has the highest level of all: nobody else has more above its min by weight, nor more
+// than it has in use.
 static void check_max_min(Random *random, const State *before, const State *after)
 {
     (void)random;
@@ -314,7 +316,8 @@ static void check_max_min(Random *random, const State *before, const State *afte
     for (size_t i = 0; i < after->count && level >= 0; i++) {
         const PolicyGuest *guest = &after->guests[i];
         assert_true(!takes_part(guest) ||
-                    guest->fair_share_bytes - guest->min_bytes <= level * guest->weight);
+                    (guest->fair_share_bytes - guest->min_bytes <= level * guest->weight &&
+                     guest->fair_share_bytes <= used(guest)));
     }
 }
 

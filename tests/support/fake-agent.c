@@ -388,6 +388,12 @@ void fake_agent_set_silent(FakeAgent *agent, bool silent)
     agent->silent = silent;
 }
 
+void fake_agent_forget(FakeAgent *agent)
+{
+    agent->subscribed = false;
+    drop_source(&agent->tick);
+}
+
 void fake_agent_set_delay(FakeAgent *agent, int64_t delay_us)
 {
     agent->delay_us = delay_us;

@@ -39,6 +39,8 @@ void fake_agent_report(FakeAgent *agent, MemoryReportReason reason);
 
 // Silent: it hears nothing and says nothing, though the connection stays.
 void fake_agent_set_silent(FakeAgent *agent, bool silent);
+// It has forgotten that anybody subscribed, as one that went back to a snapshot.
+void fake_agent_forget(FakeAgent *agent);
 // Everything it says comes this much later.
 void fake_agent_set_delay(FakeAgent *agent, int64_t delay_us);
 // It says `value` for `field` from now on, whatever is true.

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/support/fake-qemu.h"
+#include "tests/support/fake-qemu-internal.h"
 
-#include "protocol/error.h"
-#include "protocol/qmp.h"
-#include "tests/support/fake-server.h"
-#include "tests/support/qmp-script.h"
 #include "tests/test.h"
 
 #include <string.h>
@@ -16,36 +12,6 @@
 // QEMU emits BALLOON_CHANGE once in this time at most, the last one of a burst included.
 #define EVENT_SPACING_US ((int64_t)G_USEC_PER_SEC)
 
-struct FakeQemu {
-    FakeServer *server;
-    bool greeted;
-    bool negotiated;
-
-    int64_t size_bytes;
-    int64_t target_bytes;
-    int64_t floor_bytes;
-    int64_t rate_bytes_per_s;
-    bool has_device;
-    bool running;
-    // The balloon was here then, and has been on its way to its goal since.
-    int64_t from_bytes;
-    int64_t from_us;
-    GSource *step;      // while it moves, or an event is due
-    int64_t seen_bytes; // at the last step
-    int64_t told_bytes; // with the last event
-    int64_t told_us;
-    void (*watch)(void *context);
-    void *watch_context;
-
-    GPtrArray *commands; // FakeQemuCommand*
-    bool hanging;
-    GQueue held; // lines that came meanwhile, GBytes*
-    GBytes *next_answer;
-
-    bool scripted;
-    QmpScript script;
-};
-
 // --- the balloon ------------------------------------------------------------------------------
 
 static int64_t goal_of(const FakeQemu *qemu)
@@ -53,9 +19,15 @@ static int64_t goal_of(const FakeQemu *qemu)
     return CLAMP(qemu->target_bytes, MIN(qemu->floor_bytes, qemu->size_bytes), qemu->size_bytes);
 }
 
+static bool can_move(const FakeQemu *qemu)
+{
+    return qemu->running && qemu->has_device && qemu->has_driver && !qemu->keeps &&
+           qemu->rate_bytes_per_s > 0;
+}
+
 int64_t fake_qemu_actual_bytes(FakeQemu *qemu)
 {
-    if (!qemu->running || !qemu->has_device) {
+    if (!can_move(qemu)) {
         return qemu->from_bytes;
     }
     int64_t elapsed_us = g_get_monotonic_time() - qemu->from_us;
@@ -66,6 +38,13 @@ int64_t fake_qemu_actual_bytes(FakeQemu *qemu)
     }
     int64_t pages = (int64_t)way / PAGE_BYTES;
     return qemu->from_bytes + (distance < 0 ? -pages : pages) * PAGE_BYTES;
+}
+
+int64_t fake_qemu_told_bytes(FakeQemu *qemu)
+{
+    int64_t actual_bytes = fake_qemu_actual_bytes(qemu);
+    qemu->has_left &= actual_bytes == qemu->size_bytes;
+    return qemu->has_left ? qemu->left_bytes : actual_bytes;
 }
 
 static void tell_change(FakeQemu *qemu, int64_t actual_bytes)
@@ -85,11 +64,6 @@ static void tell_watch(const FakeQemu *qemu)
     }
 }
 
-static bool can_move(const FakeQemu *qemu)
-{
-    return qemu->running && qemu->has_device && qemu->rate_bytes_per_s > 0;
-}
-
 static gboolean on_step(void *context)
 {
     FakeQemu *qemu = context;
@@ -98,17 +72,17 @@ static gboolean on_step(void *context)
         qemu->seen_bytes = actual_bytes;
         tell_watch(qemu);
     }
-    tell_change(qemu, actual_bytes);
+    int64_t told_bytes = fake_qemu_told_bytes(qemu);
+    tell_change(qemu, told_bytes);
     bool arrived = actual_bytes == goal_of(qemu) || !can_move(qemu);
-    if (!arrived || actual_bytes != qemu->told_bytes) {
+    if (!arrived || told_bytes != qemu->told_bytes) {
         return G_SOURCE_CONTINUE;
     }
     g_clear_pointer(&qemu->step, g_source_unref);
     return G_SOURCE_REMOVE;
 }
 
-// The balloon starts from `actual_bytes` under whatever holds from now on.
-static void depart(FakeQemu *qemu, int64_t actual_bytes)
+void fake_qemu_depart(FakeQemu *qemu, int64_t actual_bytes)
 {
     qemu->from_bytes = actual_bytes;
     qemu->from_us = g_get_monotonic_time();
@@ -132,37 +106,61 @@ int64_t fake_qemu_target_bytes(const FakeQemu *qemu)
 void fake_qemu_set_actual(FakeQemu *qemu, int64_t bytes)
 {
     qemu->target_bytes = bytes;
-    depart(qemu, bytes);
+    qemu->has_left = false;
+    fake_qemu_depart(qemu, bytes);
+}
+
+void fake_qemu_take_back(FakeQemu *qemu, int64_t bytes)
+{
+    qemu->keeps = true;
+    fake_qemu_depart(qemu, bytes);
+}
+
+void fake_qemu_set_driver(FakeQemu *qemu, bool present)
+{
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu));
+    qemu->has_driver = present;
 }
 
 void fake_qemu_set_rate(FakeQemu *qemu, int64_t bytes_per_s)
 {
-    depart(qemu, fake_qemu_actual_bytes(qemu));
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu));
     qemu->rate_bytes_per_s = bytes_per_s;
 }
 
 void fake_qemu_set_floor(FakeQemu *qemu, int64_t bytes)
 {
-    depart(qemu, fake_qemu_actual_bytes(qemu));
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu));
     qemu->floor_bytes = bytes;
 }
 
 void fake_qemu_set_device(FakeQemu *qemu, bool present)
 {
-    depart(qemu, fake_qemu_actual_bytes(qemu));
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu));
     qemu->has_device = present;
 }
 
 void fake_qemu_set_running(FakeQemu *qemu, bool running)
 {
-    depart(qemu, fake_qemu_actual_bytes(qemu));
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu));
     qemu->running = running;
     fake_qemu_emit(qemu, running ? "RESUME" : "STOP", NULL);
 }
 
+void fake_qemu_set_migration(FakeQemu *qemu, const char *status)
+{
+    qemu->migration = status;
+    if (qemu->tells_migration) {
+        fake_qemu_emit(qemu, "MIGRATION", json_pack("{s:s}", "status", status));
+    }
+}
+
 void fake_qemu_reset_guest(FakeQemu *qemu)
 {
-    depart(qemu, qemu->size_bytes);
+    qemu->left_bytes = fake_qemu_told_bytes(qemu);
+    qemu->has_left = true;
+    qemu->keeps = false;
+    fake_qemu_depart(qemu, qemu->size_bytes);
     fake_qemu_emit(qemu, "RESET", json_pack("{s:b, s:s}", "guest", 1, "reason", "guest-reset"));
 }
 
@@ -184,111 +182,10 @@ void fake_qemu_watch(FakeQemu *qemu, void function(void *context), void *context
 
 // --- commands ---------------------------------------------------------------------------------
 
-static json_t *handle_capabilities(void *context, const QmpCommand *command, json_t *arguments,
-                                   GError **error)
-{
-    (void)command;
-    (void)arguments;
-    (void)error;
-    FakeQemu *qemu = context;
-    qemu->negotiated = true;
-    return json_object();
-}
-
-static bool check_device(const FakeQemu *qemu, GError **error)
-{
-    if (!qemu->has_device) {
-        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
-                    "No balloon device has been activated");
-    }
-    return qemu->has_device;
-}
-
-static json_t *handle_balloon(void *context, const QmpCommand *command, json_t *arguments,
-                              GError **error)
-{
-    (void)command;
-    FakeQemu *qemu = context;
-    int64_t target_bytes = json_integer_value(json_object_get(arguments, "value"));
-    if (!check_device(qemu, error)) {
-        return NULL;
-    }
-    if (target_bytes <= 0) {
-        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
-                    "Parameter 'target' expects a size");
-        return NULL;
-    }
-    depart(qemu, fake_qemu_actual_bytes(qemu));
-    target_bytes = MIN(target_bytes, qemu->size_bytes);
-    qemu->target_bytes = target_bytes - target_bytes % PAGE_BYTES;
-    return json_object();
-}
-
-static json_t *handle_query_balloon(void *context, const QmpCommand *command, json_t *arguments,
-                                    GError **error)
-{
-    (void)command;
-    (void)arguments;
-    FakeQemu *qemu = context;
-    if (!check_device(qemu, error)) {
-        return NULL;
-    }
-    return json_pack("{s:I}", "actual", fake_qemu_actual_bytes(qemu));
-}
-
-static json_t *handle_query_memory(void *context, const QmpCommand *command, json_t *arguments,
-                                   GError **error)
-{
-    (void)command;
-    (void)arguments;
-    (void)error;
-    const FakeQemu *qemu = context;
-    return json_pack("{s:I, s:i}", "base-memory", qemu->size_bytes, "plugged-memory", 0);
-}
-
-static json_t *handle_query_status(void *context, const QmpCommand *command, json_t *arguments,
-                                   GError **error)
-{
-    (void)command;
-    (void)arguments;
-    (void)error;
-    const FakeQemu *qemu = context;
-    return json_pack("{s:s, s:b, s:b}", "status", qemu->running ? "running" : "paused",
-                     "singlestep", 0, "running", qemu->running);
-}
-
-static const QmpArgument balloon_arguments[] = {{.name = "value", .type = JSON_INTEGER}, {0}};
-static const QmpArgument capabilities_arguments[] = {
-    {.name = "enable", .type = JSON_ARRAY, .optional = true}, {0}};
-
-static const QmpCommand commands[] = {
-    {.name = "qmp_capabilities",
-     .arguments = capabilities_arguments,
-     .handler = handle_capabilities},
-    {.name = "balloon", .arguments = balloon_arguments, .handler = handle_balloon},
-    {.name = "query-balloon", .handler = handle_query_balloon},
-    {.name = "query-memory-size-summary", .handler = handle_query_memory},
-    {.name = "query-status", .handler = handle_query_status},
-    {0},
-};
-
-static bool gate(void *context, const QmpCommand *command, const char *name, GError **error)
-{
-    const FakeQemu *qemu = context;
-    bool negotiates = command && strcmp(name, "qmp_capabilities") == 0;
-    if (negotiates != qemu->negotiated) {
-        return true;
-    }
-    g_set_error_literal(error, PROTOCOL_ERROR, PROTOCOL_ERROR_COMMAND_NOT_FOUND,
-                        negotiates ? "Capabilities negotiation is already complete, command ignored"
-                                   : "Expecting capabilities negotiation with 'qmp_capabilities'");
-    return false;
-}
-
 static void carry_out(FakeQemu *qemu, const char *line, size_t length)
 {
     QmpResult result;
-    qmp_serve_line(commands, gate, qemu, line, length, &result);
+    qmp_serve_line(fake_qemu_commands_table, fake_qemu_gate, qemu, line, length, &result);
     if (result.command && !result.succeeded && !qemu->has_device &&
         strstr(result.command->name, "balloon")) {
         json_object_set_new(json_object_get(result.reply, "error"), "class",
@@ -401,6 +298,7 @@ FakeQemu *fake_qemu_new(const char *path, int64_t size_bytes)
         .target_bytes = size_bytes,
         .rate_bytes_per_s = DEFAULT_RATE,
         .has_device = true,
+        .has_driver = true,
         .running = true,
         .from_bytes = size_bytes,
         .seen_bytes = size_bytes,
@@ -473,6 +371,8 @@ void fake_qemu_quit(FakeQemu *qemu)
 
 void fake_qemu_start(FakeQemu *qemu)
 {
+    qemu->migration = NULL;
+    qemu->tells_migration = false;
     fake_qemu_set_actual(qemu, qemu->size_bytes);
     fake_server_open(qemu->server);
 }

@@ -35,13 +35,21 @@ void fake_qemu_set_actual(FakeQemu *qemu, int64_t bytes);
 void fake_qemu_set_rate(FakeQemu *qemu, int64_t bytes_per_s);
 // The guest gives back nothing below `bytes`, whatever it is told.
 void fake_qemu_set_floor(FakeQemu *qemu, int64_t bytes);
+// The guest's kernel takes memory out of its balloon by itself and has `bytes` now, until it is
+// told a target again (deflate-on-oom).
+void fake_qemu_take_back(FakeQemu *qemu, int64_t bytes);
+// Without a driver in the guest the balloon does not move.
+void fake_qemu_set_driver(FakeQemu *qemu, bool present);
 // Without a device the balloon's commands fail as QEMU's do.
 void fake_qemu_set_device(FakeQemu *qemu, bool present);
 
 // A paused guest's balloon does not move. Emits STOP or RESUME.
 void fake_qemu_set_running(FakeQemu *qemu, bool running);
+// What query-migrate says, a literal: "active", "completed", ... Emits MIGRATION if a client wanted
+// that.
+void fake_qemu_set_migration(FakeQemu *qemu, const char *status);
 // The guest starts anew: it has all its memory, and its balloon sets out for the target again.
-// Emits RESET.
+// Until it has moved, QEMU says what it said before, as a real one does. Emits RESET.
 void fake_qemu_reset_guest(FakeQemu *qemu);
 // Emits any event; takes over `data` (may be NULL).
 void fake_qemu_emit(FakeQemu *qemu, const char *event, json_t *data);

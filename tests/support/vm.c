@@ -109,6 +109,10 @@ static void add_devices(GStrvBuilder *arguments, const Vm *vm, const VmOptions *
     add(arguments, "-device");
     add(arguments, "virtserialport,chardev=shell,name=" GUEST_SHELL_PORT);
 
+    if (options->locked_memory) {
+        add(arguments, "-overcommit");
+        add(arguments, "mem-lock=on");
+    }
     if (options->balloon != VM_BALLOON_NO_DEVICE) {
         add(arguments, "-device");
         add(arguments, "virtio-balloon-pci,id=balloon,deflate-on-oom=%s",

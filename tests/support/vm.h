@@ -51,6 +51,7 @@ typedef struct VmOptions {
     bool snapshots;     // vm_save() and vm_load() can be used
     bool incoming;      // does not boot but waits for vm_migrate()
     int64_t zram_bytes; // swap on compressed memory
+    bool locked_memory; // QEMU locks all its memory, so that ballooning frees none of it
     const char *kernel_arguments;
 } VmOptions;
 

@@ -55,7 +55,12 @@ static int set_up(void **state)
     Fixture *fixture = g_new0(Fixture, 1);
     fixture->sampler = sampler_new("", NULL);
     assert_non_null(fixture->sampler);
-    fixture->server = agent_server_new(fixture->sampler);
+    const AgentServerSettings settings = {
+        .root = "",
+        .interval_ms = AGENT_INTERVAL_MIN_MS,
+        .heartbeat_ms = AGENT_HEARTBEAT_MIN_MS,
+    };
+    fixture->server = agent_server_new(fixture->sampler, &settings);
     connect_client(fixture);
     *state = fixture;
     return 0;
@@ -168,6 +173,8 @@ static void test_what_is_wrong_with_a_request_is_told_in_qemu_s_words(void **sta
          "The command guest-shutdown has not been found"},
         {"{}", "GenericError", "QMP input lacks member 'execute'"},
         {"[]", "GenericError", "QMP input must be a JSON object"},
+        {"1", "GenericError", "QMP input must be a JSON object"},
+        {"'guest-ping'", "GenericError", "QMP input must be a JSON object"},
         {"{'execute':1}", "GenericError", "QMP input member 'execute' must be a string"},
         {"{'execute':'guest-ping','arguments':[]}", "GenericError",
          "QMP input member 'arguments' must be an object"},
@@ -326,6 +333,20 @@ static void test_settings_out_of_range_are_refused_and_nothing_is_subscribed(voi
     assert_true(nothing_is_timed());
 }
 
+static void test_what_the_guest_is_configured_for_bounds_what_a_host_asks_for(void **state)
+{
+    Fixture *fixture = *state;
+    const AgentServerSettings slow = {.root = "", .interval_ms = 500, .heartbeat_ms = 5000};
+    disconnect_client(fixture);
+    agent_server_free(fixture->server);
+    fixture->server = agent_server_new(fixture->sampler, &slow);
+    connect_client(fixture);
+    agent_wire_assert(&fixture->wire,
+                      "{'execute':'guest-memory-subscribe','arguments':"
+                      "{'interval-ms':10,'heartbeat-ms':6000,'change-bytes':4096}}",
+                      "{'return':{'interval-ms':500,'heartbeat-ms':6000,'change-bytes':4096}}");
+}
+
 static void test_heartbeats_come_in_their_time_and_number_the_reports(void **state)
 {
     Fixture *fixture = *state;
@@ -447,6 +468,7 @@ int main(void)
         TEST(test_a_report_is_made_on_request),
         TEST(test_a_subscription_answers_with_its_settings_and_starts_with_a_report),
         TEST(test_settings_out_of_range_are_refused_and_nothing_is_subscribed),
+        TEST(test_what_the_guest_is_configured_for_bounds_what_a_host_asks_for),
         TEST(test_heartbeats_come_in_their_time_and_number_the_reports),
         TEST(test_a_subscription_ends_with_a_sync_or_an_unsubscribe),
         TEST(test_without_a_subscription_nothing_is_timed),

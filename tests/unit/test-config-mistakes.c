@@ -90,6 +90,8 @@ static const struct {
     {"[controller]\nmode=balance # calm\n",
      "a.conf:2: [controller] mode: 'balance # calm' is not observe, balance or reclaim; "
      "a comment has a line of its own"},
+    {"[controller]\non-exit=free\n",
+     "a.conf:2: [controller] on-exit: 'free' is not keep or release"},
     {"[controller]\nsocket=run/x\n",
      "a.conf:2: [controller] socket: 'run/x' is not an absolute path"},
     {"[host]\nreserve=ten\n", "a.conf:2: [host] reserve: 'ten' is not a size such as 512M or 4G"},

@@ -63,6 +63,7 @@ static void test_every_key_is_taken_over(void **state)
     g_autoptr(GError) error = NULL;
     g_autoptr(Config) config = load_text(*state,
                                          "[controller]\nmode=reclaim\nsocket=/run/c.sock\n"
+                                         "on-exit=release\n"
                                          "[host]\nreserve=2G\nbudget=80%\n"
                                          "[guest web 1]\nqmp=/run/w.qmp\nagent=/run/w.agent\n"
                                          "min=512M\nmax=75%\nweight=10000\nmanage=no\n",
@@ -70,6 +71,7 @@ static void test_every_key_is_taken_over(void **state)
     assert_no_error(error);
     assert_int_equal(config->mode, CONTROLLER_MODE_RECLAIM);
     assert_string_equal(config->socket_path, "/run/c.sock");
+    assert_true(config->release_on_exit);
     assert_bytes(&config->reserve, INT64_C(2) << 30);
     assert_false(config->budget_auto);
     assert_percent(&config->budget, 80);

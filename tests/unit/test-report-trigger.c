@@ -1,83 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/test.h"
+#include "tests/unit/report-guest.h"
 
-#include "agent/report-trigger.h"
 #include "protocol/limits.h"
-
-#include <string.h>
-
-#define MIB (INT64_C(1) << 20)
-#define GIB (INT64_C(1) << 30)
-#define MS INT64_C(1000)
-#define SECOND INT64_C(1000000)
-
-static const ReportTriggerSettings settings = {
-    .interval_us = 100 * MS,
-    .heartbeat_us = SECOND,
-    .change_bytes = 4 * MIB,
-};
-
-#define NOTHING REPORT_REASON_COUNT
-
-// A guest in virtual time.
-typedef struct Guest {
-    ReportTrigger trigger;
-    int64_t now_us;
-    int64_t available_bytes;
-    int64_t balloon_bytes;
-    int64_t stalled_us;
-    bool without_pressure;
-    unsigned said[REPORT_REASON_COUNT];
-} Guest;
-
-// Takes a sample now; returns the reason of the report made of it, or NOTHING.
-static MemoryReportReason sample(Guest *guest)
-{
-    MemoryReport report = {0};
-    memory_report_set(&report, REPORT_MEMORY_TOTAL, GIB);
-    memory_report_set(&report, REPORT_MEMORY_AVAILABLE, guest->available_bytes);
-    memory_report_set(&report, REPORT_BALLOON, guest->balloon_bytes);
-    if (!guest->without_pressure) {
-        memory_report_set(&report, REPORT_PRESSURE_SOME_TOTAL, guest->stalled_us);
-    }
-    MemoryReportReason reason;
-    if (!report_trigger_sample(&guest->trigger, &report, guest->now_us, &reason)) {
-        return NOTHING;
-    }
-    guest->said[reason]++;
-    return reason;
-}
-
-// Lets time pass and takes a sample.
-static MemoryReportReason sample_after(Guest *guest, int64_t elapsed_us)
-{
-    guest->now_us += elapsed_us;
-    return sample(guest);
-}
-
-// Samples whenever it is due for `duration_us`, while available memory moves steadily.
-static void run(Guest *guest, int64_t duration_us, int64_t available_bytes_per_s)
-{
-    int64_t end_us = guest->now_us + duration_us;
-    memset(guest->said, 0, sizeof(guest->said));
-    while (report_trigger_next_us(&guest->trigger) <= end_us) {
-        int64_t next_us = report_trigger_next_us(&guest->trigger);
-        assert_true(next_us > guest->now_us);
-        int64_t moved_bytes = available_bytes_per_s * (next_us - guest->now_us) / SECOND;
-        guest->available_bytes = MAX(guest->available_bytes + moved_bytes, 0);
-        guest->now_us = next_us;
-        sample(guest);
-    }
-}
-
-// A guest whose first report has been sent.
-static Guest guest_with(int64_t available_bytes)
-{
-    Guest guest = {.now_us = 5 * SECOND, .available_bytes = available_bytes};
-    report_trigger_init(&guest.trigger, &settings);
-    sample(&guest);
-    return guest;
-}
 
 // --- start and heartbeat ----------------------------------------------------------------------
 
@@ -87,6 +11,7 @@ static void test_the_first_sample_is_due_at_once_and_reported(void **state)
     Guest guest = {.available_bytes = 700 * MIB};
     report_trigger_init(&guest.trigger, &settings);
     assert_true(report_trigger_next_us(&guest.trigger) <= 0);
+    assert_true(report_trigger_latest_us(&guest.trigger) <= 0);
     assert_int_equal(sample(&guest), REPORT_REASON_START);
     assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
 }
@@ -261,6 +186,36 @@ static void test_pressure_is_said_once_an_interval_while_it_lasts(void **state)
     }
 }
 
+static void test_a_trigger_that_fires_is_pressure_however_little_was_seen_of_it(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.alarmed = true;
+    assert_int_equal(sample_after(&guest, 1 * MS), REPORT_REASON_PRESSURE);
+    guest.alarmed = false;
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
+static void test_a_process_killed_for_want_of_memory_is_pressure(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.oom_kills++;
+    assert_int_equal(sample_after(&guest, 100 * MS), REPORT_REASON_PRESSURE);
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
+static void test_swapping_and_refaults_are_a_change_though_nothing_else_moves(void **state)
+{
+    (void)state;
+    Guest guest = guest_with(900 * MIB);
+    guest.swapped_bytes += 2 * MIB;
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+    guest.refaulted_bytes += 2 * MIB + 1;
+    assert_int_equal(sample_after(&guest, 100 * MS), REPORT_REASON_CHANGE);
+    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
+}
+
 static void test_stalls_before_the_subscription_do_not_count(void **state)
 {
     (void)state;
@@ -289,57 +244,6 @@ static void test_of_several_reasons_the_strongest_is_told(void **state)
     assert_int_equal(sample_after(&guest, 2 * SECOND), REPORT_REASON_PRESSURE);
     guest.available_bytes = 30 * MIB;
     assert_int_equal(sample_after(&guest, 2 * SECOND), REPORT_REASON_TREND);
-}
-
-// --- cadence ----------------------------------------------------------------------------------
-
-static void test_samples_are_rare_when_there_is_plenty_and_dense_when_it_is_tight(void **state)
-{
-    (void)state;
-    static const struct {
-        int64_t available_bytes;
-        int64_t wait_us;
-    } waits[] = {
-        {64 * GIB, 1000 * MS}, // the heartbeat
-        {4 * GIB, 1000 * MS},  {2 * GIB, 500 * MS}, {1 * GIB, 250 * MS},
-        {100 * MIB, 100 * MS}, {0, 100 * MS},
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
-        Guest guest = guest_with(waits[i].available_bytes);
-        assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + waits[i].wait_us);
-    }
-}
-
-static void test_samples_are_dense_while_memory_moves(void **state)
-{
-    (void)state;
-    Guest guest = guest_with(4 * GIB);
-    guest.available_bytes -= MIB;
-    assert_int_equal(sample_after(&guest, 500 * MS), NOTHING);
-    assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + 100 * MS);
-}
-
-static void test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_memory(void **state)
-{
-    (void)state;
-    Guest guest = guest_with(64 * GIB);
-    guest.available_bytes -= 4 * GIB; // 40 GiB/s
-    sample_after(&guest, 100 * MS);
-    assert_int_equal(sample_after(&guest, 100 * MS), NOTHING);
-    // 60 GiB left at 40 GiB/s are gone in 1.5 s.
-    assert_int_equal(report_trigger_next_us(&guest.trigger), guest.now_us + 375 * MS);
-}
-
-static void test_a_heartbeat_shorter_than_the_interval_is_kept(void **state)
-{
-    (void)state;
-    const ReportTriggerSettings slow = {
-        .interval_us = 10 * SECOND, .heartbeat_us = 100 * MS, .change_bytes = MIB};
-    Guest guest = {.available_bytes = GIB};
-    report_trigger_init(&guest.trigger, &slow);
-    sample(&guest);
-    run(&guest, SECOND, 0);
-    assert_int_equal(guest.said[REPORT_REASON_HEARTBEAT], 10);
 }
 
 // --- robustness -------------------------------------------------------------------------------
@@ -383,13 +287,12 @@ int main(void)
         cmocka_unit_test(test_more_than_10_ms_of_stall_is_pressure),
         cmocka_unit_test(test_short_stalls_far_apart_are_no_pressure),
         cmocka_unit_test(test_pressure_is_said_once_an_interval_while_it_lasts),
+        cmocka_unit_test(test_a_trigger_that_fires_is_pressure_however_little_was_seen_of_it),
+        cmocka_unit_test(test_a_process_killed_for_want_of_memory_is_pressure),
+        cmocka_unit_test(test_swapping_and_refaults_are_a_change_though_nothing_else_moves),
         cmocka_unit_test(test_stalls_before_the_subscription_do_not_count),
         cmocka_unit_test(test_a_kernel_without_pressure_is_served_all_the_same),
         cmocka_unit_test(test_of_several_reasons_the_strongest_is_told),
-        cmocka_unit_test(test_samples_are_rare_when_there_is_plenty_and_dense_when_it_is_tight),
-        cmocka_unit_test(test_samples_are_dense_while_memory_moves),
-        cmocka_unit_test(test_four_samples_fit_before_a_guest_with_a_known_pace_is_out_of_memory),
-        cmocka_unit_test(test_a_heartbeat_shorter_than_the_interval_is_kept),
         cmocka_unit_test(test_no_numbers_and_no_clock_overflow),
     };
     return run_test_table(tests);

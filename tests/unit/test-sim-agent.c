@@ -52,14 +52,21 @@ static int count_reports(Rig *rig, int64_t until_us)
 static bool real_sample(ReportTrigger *trigger, const Rig *rig, MemoryReportReason *reason)
 {
     const GuestModel *guest = &rig->guest;
-    if (guest->now_us < report_trigger_next_us(trigger)) {
+    if (guest->now_us < report_trigger_latest_us(trigger)) {
         return false;
     }
     MemoryReport sample = {0};
+    memory_report_set(&sample, REPORT_MEMORY_TOTAL,
+                      rig->traits.size_bytes - rig->traits.kernel_bytes -
+                          (rig->traits.deflate_on_oom ? 0 : guest->balloon_bytes));
     memory_report_set(&sample, REPORT_MEMORY_AVAILABLE, guest_model_available_bytes(guest));
     memory_report_set(&sample, REPORT_BALLOON, guest->balloon_bytes);
     memory_report_set(&sample, REPORT_PRESSURE_SOME_TOTAL, guest->stall_us);
-    return report_trigger_sample(trigger, &sample, guest->now_us, reason);
+    memory_report_set(&sample, REPORT_PAGING_SWAP_IN, guest->counters.swap_in_bytes);
+    memory_report_set(&sample, REPORT_PAGING_SWAP_OUT, guest->counters.swap_out_bytes);
+    memory_report_set(&sample, REPORT_PAGING_REFAULT_FILE, guest->counters.refault_bytes);
+    memory_report_set(&sample, REPORT_PAGING_OOM_KILLS, guest->counters.oom_kills);
+    return report_trigger_sample(trigger, &sample, guest->now_us, false, reason);
 }
 
 static void assert_same_reports(Rig *rig)
@@ -69,6 +76,7 @@ static void assert_same_reports(Rig *rig)
         .interval_us = 100 * SIM_MS,
         .heartbeat_us = SIM_S,
         .change_bytes = rig->agent.change_bytes,
+        .has_tripwire = true,
     };
     bool said[REPORT_REASON_COUNT] = {false};
     report_trigger_init(&trigger, &settings);

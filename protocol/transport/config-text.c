@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host-controller/config-text.h"
+#include "protocol/transport/config-text.h"
 
 #include "protocol/json.h"
 

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the agent costs a real guest, and how soon the host hears of a guest in need.
+//
+// - idle: memory, processor time, sleeps and system calls of the agent in a guest at rest, with a
+// subscriber;
+//   by the guest's own clock, which under TCG runs some 10 times slower than a processor would.
+// - spikes: the time from the first page touched past the edge to the report at the host's socket.
+//   The edge is where what is available would last one second at the pace of the spike: a fast
+//   spike begins there (150 MiB, touched as fast as possible), a slow leak (20 MiB/s) runs up to
+//   it, and a cache thrashes from its second reading on. The balloon is released with the report,
+//   as a controller would. "late" counts spikes in which the OOM killer was there before it.
+// - thrash: the longest time between two reports while the guest swaps for a minute.
+//
+// AEROSTAT_BENCH_SPIKES (10) spikes of each kind, AEROSTAT_BENCH_IDLE_S (60) seconds at rest.
+#include "tests/bench/agent-guest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPARE_BYTES (150 * MIB)
+#define SPIKE_TIMEOUT_US (30 * SECOND_US)
+#define LEAK_BYTES_PER_S (20 * MIB)
+#define ZRAM_BYTES (256 * MIB)
+#define SETTLE_US (5 * SECOND_US)
+#define THRASH_US (60 * SECOND_US)
+#define MAX_SPIKES 1000
+
+typedef enum SpikeKind { SPIKE_FAST, SPIKE_LEAK, SPIKE_CACHE, SPIKE_KIND_COUNT } SpikeKind;
+
+// What touches memory. Each prints the guest's clock as it begins, then goes on until it is ended.
+static const struct {
+    const char *name;
+    const char *command;
+    int64_t before_edge_bytes_per_s; // 0: the edge is where it begins
+} spikes[SPIKE_KIND_COUNT] = {
+    [SPIKE_FAST] = {"fast", "load clock; exec load touch 400M", 0},
+    [SPIKE_LEAK] = {"leak", "load clock; exec load touch 400M --rate 20M", LEAK_BYTES_PER_S},
+    // A block device that takes no memory of its own, larger than what the guest has to spare. Its
+    // cache lasts as long as somebody has it open.
+    [SPIKE_CACHE] = {"cache",
+                     "exec 3</dev/zram1; cat /dev/zram1 >/dev/null; load clock; "
+                     "while :; do cat /dev/zram1 >/dev/null; done",
+                     0},
+};
+
+static int setting(const char *name, int fallback)
+{
+    const char *text = g_getenv(name);
+    return text ? CLAMP(atoi(text), 1, MAX_SPIKES) : fallback;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double percentile(const double *sorted, int count, int percent)
+{
+    return sorted[MIN(count * percent / 100, count - 1)];
+}
+
+// --- idle -------------------------------------------------------------------------------------
+
+static void measure_idle(AgentGuest *guest)
+{
+    int duration_s = setting("AEROSTAT_BENCH_IDLE_S", 60);
+    // The guest has booted just now.
+    agent_guest_listen(guest, SETTLE_US);
+    AgentCost before = agent_guest_cost(guest);
+    int64_t reports = agent_guest_listen(guest, duration_s * SECOND_US);
+    AgentCost after = agent_guest_cost(guest);
+    double elapsed_s = (double)(after.guest_us - before.guest_us) / 1e6;
+    double busy_us = (double)(after.run_ns - before.run_ns) / 1e3;
+    double switches = (double)(after.switches - before.switches);
+    double count = (double)MAX(reports, 1);
+    printf("\"idle\": {\"seconds\": %.1f, \"resident-kib\": %" G_GINT64_FORMAT
+           ", \"anonymous-kib\": %" G_GINT64_FORMAT ", \"locked-kib\": %" G_GINT64_FORMAT
+           ", \"reports\": %" G_GINT64_FORMAT ", \"sleeps-per-s\": %.2f, "
+           "\"reads-per-report\": %.2f, \"writes-per-report\": %.2f, "
+           "\"processor-percent\": %.4f, \"us-per-report\": %.0f}",
+           elapsed_s, after.resident_kib, after.anonymous_kib, after.locked_kib, reports,
+           switches / elapsed_s, (double)(after.reads - before.reads) / count,
+           (double)(after.writes - before.writes) / count, busy_us / elapsed_s / 1e4,
+           busy_us / count);
+    fflush(stdout);
+}
+
+// --- spikes -----------------------------------------------------------------------------------
+
+typedef struct Spike {
+    SpikeKind kind;
+    MemoryReport before; // the last report of the guest at rest
+} Spike;
+
+// Whether a report tells the host of the spike.
+static bool tells(const Spike *spike, const MemoryReport *report)
+{
+    if (spike->kind == SPIKE_CACHE) {
+        return memory_report_get(report, REPORT_PAGING_REFAULT_FILE) >
+               memory_report_get(&spike->before, REPORT_PAGING_REFAULT_FILE) + MIB;
+    }
+    return report->reason == REPORT_REASON_TREND || report->reason == REPORT_REASON_PRESSURE;
+}
+
+// The guest's clock when the first page past the edge is touched.
+static int64_t edge_us(const Spike *spike, int64_t began_us)
+{
+    int64_t pace = spikes[spike->kind].before_edge_bytes_per_s;
+    int64_t available = memory_report_get(&spike->before, REPORT_MEMORY_AVAILABLE);
+    int64_t until_edge = pace > 0 ? MAX(available - pace, 0) : 0;
+    return began_us + (pace > 0 ? until_edge * SECOND_US / pace : 0);
+}
+
+// Returns the delay in milliseconds; 0 for a report before the edge.
+static double spike_ms(AgentGuest *guest, SpikeKind kind, int *late)
+{
+    Spike spike = {.kind = kind};
+    agent_guest_squeeze(guest, SPARE_BYTES);
+    spike.before = agent_guest_ask(guest);
+    int64_t pid = agent_guest_start(guest, spikes[kind].command);
+    int64_t deadline_us = deadline_after(SPIKE_TIMEOUT_US);
+    MemoryReport report;
+    int64_t arrived_us;
+    do {
+        arrived_us = agent_guest_receive(guest, &report, deadline_us);
+    } while (!tells(&spike, &report));
+    agent_guest_release(guest);
+    *late += memory_report_get(&report, REPORT_PAGING_OOM_KILLS) >
+             memory_report_get(&spike.before, REPORT_PAGING_OOM_KILLS);
+    int64_t began_us = agent_guest_output(guest, pid);
+    agent_guest_end(guest, pid);
+    int64_t edge_on_host_us = edge_us(&spike, began_us) + guest->clock_offset_us;
+    return (double)MAX(arrived_us - edge_on_host_us, 0) / 1e3;
+}
+
+static void measure_spikes(AgentGuest *guest, const char *swap)
+{
+    int count = setting("AEROSTAT_BENCH_SPIKES", 10);
+    double delays_ms[MAX_SPIKES] = {0};
+    for (SpikeKind kind = 0; kind < SPIKE_KIND_COUNT; kind++) {
+        int late = 0;
+        for (int i = 0; i < count; i++) {
+            delays_ms[i] = spike_ms(guest, kind, &late);
+        }
+        qsort(delays_ms, (size_t)count, sizeof(delays_ms[0]), compare);
+        printf(", \"%s-%s\": {\"spikes\": %d, \"p50-ms\": %.1f, \"p99-ms\": %.1f, \"late\": %d}",
+               spikes[kind].name, swap, count, percentile(delays_ms, count, 50),
+               percentile(delays_ms, count, 99), late);
+        fflush(stdout);
+    }
+}
+
+// --- thrash -----------------------------------------------------------------------------------
+
+static void measure_thrash(AgentGuest *guest)
+{
+    agent_guest_squeeze(guest, SPARE_BYTES);
+    MemoryReport first = agent_guest_ask(guest);
+    // Two that take turns at more than there is, in swap most of the time.
+    const char *command = "while :; do load touch 130M --hold 0; done";
+    int64_t pids[] = {agent_guest_start(guest, command), agent_guest_start(guest, command)};
+    int64_t end_us = deadline_after(THRASH_US);
+    int64_t last_us = g_get_monotonic_time();
+    int64_t longest_us = 0;
+    int64_t reports = 0;
+    MemoryReport report = first;
+    while (deadline_left_us(end_us) > 0) {
+        int64_t arrived_us = agent_guest_receive(guest, &report, deadline_after(THRASH_US));
+        longest_us = MAX(longest_us, arrived_us - last_us);
+        last_us = arrived_us;
+        reports++;
+    }
+    int64_t swapped_bytes = memory_report_get(&report, REPORT_PAGING_SWAP_OUT) -
+                            memory_report_get(&first, REPORT_PAGING_SWAP_OUT);
+    agent_guest_release(guest);
+    for (size_t i = 0; i < G_N_ELEMENTS(pids); i++) {
+        agent_guest_end(guest, pids[i]);
+    }
+    printf(", \"thrash\": {\"reports\": %" G_GINT64_FORMAT ", \"longest-gap-ms\": %.1f, "
+           "\"swapped-out-mib\": %" G_GINT64_FORMAT ", \"stalled-ms\": %" G_GINT64_FORMAT "}",
+           reports, (double)longest_us / 1e3, swapped_bytes / MIB,
+           (memory_report_get(&report, REPORT_PRESSURE_SOME_TOTAL) -
+            memory_report_get(&first, REPORT_PRESSURE_SOME_TOTAL)) /
+               1000);
+}
+
+int main(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VmLab) lab = vm_lab_new(&error);
+    bench_must(lab != NULL, &error);
+    printf("{\"agent\": {\"accelerator\": \"%s\", ", vm_lab_accelerator(lab));
+    AgentGuest guest;
+    agent_guest_boot(&guest, lab, 0);
+    measure_idle(&guest);
+    measure_spikes(&guest, "no-swap");
+    agent_guest_clear(&guest);
+    agent_guest_boot(&guest, lab, ZRAM_BYTES);
+    measure_spikes(&guest, "zram");
+    measure_thrash(&guest);
+    agent_guest_clear(&guest);
+    printf("}}\n");
+    return EXIT_SUCCESS;
+}
