@@ -37,6 +37,10 @@ pkg_libs = $(shell $(PKG_CONFIG) --libs glib-2.0 jansson) -lm
 procps = $(shell $(PKG_CONFIG) --exists libproc2 && echo libproc2 || echo libprocps)
 procps_cflags = $(shell $(PKG_CONFIG) --cflags $(procps)) $(if $(filter libprocps,$(procps)),-DHAVE_LIBPROCPS)
 procps_libs = $(shell $(PKG_CONFIG) --libs $(procps))
+# The metrics endpoint; without the library the controller has none.
+http = $(shell $(PKG_CONFIG) --exists libmicrohttpd && echo libmicrohttpd)
+http_cflags = $(if $(http),$(shell $(PKG_CONFIG) --cflags $(http)) -DHAVE_MICROHTTPD)
+http_libs = $(if $(http),$(shell $(PKG_CONFIG) --libs $(http)))
 cmocka_libs = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # --- what is built from what ----------------------------------------------------------------------
@@ -79,11 +83,13 @@ $(BUILD)/aerostat-sim: $(BUILD)/obj/host-controller/sim/main.o $(BUILD)/libsim.a
                        $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 
 $(addprefix $(BUILD)/,$(PROGRAMS)):
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(procps_libs) $(pkg_libs)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs) $(procps_libs) $(pkg_libs)
+
+$(BUILD)/aerostat-controller: libs = $(http_libs)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -94,13 +100,13 @@ BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench-*.c))
 test_programs = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test-*.c))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
-$(TESTS) $(BENCHES) $(BUILD)/aerostat-demo: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+$(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
                                  $(BUILD)/libsim.a $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
-	      $(cmocka_libs) $(pkg_libs)
+	      $(http_libs) $(cmocka_libs) $(pkg_libs)
 
-$(foreach test,$(TESTS) $(BENCHES),$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
@@ -131,12 +137,12 @@ $(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protoc
                                 host-controller/policy/*.[ch] host-controller/sim/*.[ch])
 	@mkdir -p $(@D)
 	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) -o $@ $< \
+	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) -o $@ $< \
 	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
 	      $(call sources,host-controller host-controller/policy host-controller/sim) \
-	      $(procps_libs) $(pkg_libs)
+	      $(procps_libs) $(http_libs) $(pkg_libs)
 
-.PHONY: deps check check-quick check-e2e lint fuzz bench demo
+.PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -152,6 +158,10 @@ check-quick: ## unit, property and integration tests: seconds, no root, no netwo
 
 check-e2e: deps ## the tests on real guests
 	tests/check.sh e2e
+
+check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards against a real Prometheus
+	cd contrib/prometheus && promtool check config prometheus.yml && promtool test rules tests.yml
+	AEROSTAT_BUILD=$(BUILD) tests/metrics/check-dashboards.py
 
 lint: ## form, architecture, analysers
 	tests/check.sh lint

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/config-keys.h"
 
+#include "host-controller/metrics-address.h"
 #include "protocol/error.h"
 
 #include <string.h>
@@ -36,6 +37,32 @@ static bool parse_socket_path(const char *text, void *member, GError **error)
     }
     g_free(*path);
     *path = g_strdup(text);
+    return true;
+}
+
+#ifdef HAVE_MICROHTTPD
+static bool check_metrics(const char *text, GError **error)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    return metrics_address_parse(text, &address, &length, error);
+}
+#else
+static bool check_metrics(const char *text, GError **error)
+{
+    return invalid(error, text, "possible, this controller was built without libmicrohttpd");
+}
+#endif
+
+static bool parse_metrics(const char *text, void *member, GError **error)
+{
+    char **metrics = member;
+    bool off = text[0] == '\0';
+    if (!off && !check_metrics(text, error)) {
+        return false;
+    }
+    g_free(*metrics);
+    *metrics = off ? NULL : g_strdup(text);
     return true;
 }
 
@@ -114,6 +141,7 @@ static bool parse_on_exit(const char *text, void *member, GError **error)
 static const ConfigKey controller_keys[] = {
     {"mode", parse_mode, offsetof(Config, mode)},
     {"socket", parse_socket_path, offsetof(Config, socket_path)},
+    {"metrics", parse_metrics, offsetof(Config, metrics_address)},
     {"on-exit", parse_on_exit, offsetof(Config, release_on_exit)},
     {0},
 };
@@ -169,6 +197,11 @@ const ConfigKey *config_key_find(ConfigGroup group, const char *name)
         }
     }
     return NULL;
+}
+
+bool config_key_may_be_empty(const ConfigKey *key)
+{
+    return key->parse == parse_metrics;
 }
 
 const ConfigKey *config_guest_key(GuestKey key)

@@ -43,6 +43,8 @@ ConfigGroup config_group_find(const char *name, const char **guest_name);
 
 // The key `name` of `group`, or NULL.
 const ConfigKey *config_key_find(ConfigGroup group, const char *name);
+// Whether an empty value says something; for all other keys it is a mistake.
+bool config_key_may_be_empty(const ConfigKey *key);
 // The entry of a guest's key.
 const ConfigKey *config_guest_key(GuestKey key);
 // Which of a guest's keys `key`, found in [defaults] or a guest's group, is.

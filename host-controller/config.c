@@ -70,6 +70,7 @@ void config_free(Config *config)
 {
     if (config) {
         g_free(config->socket_path);
+        g_free(config->metrics_address);
         g_ptr_array_unref(config->guests);
         g_free(config);
     }
@@ -202,7 +203,7 @@ static void open_group(Loader *loader, const ConfigSetting *setting)
 static bool parse_value(const ConfigKey *key, const char *text, void *target, GError **error)
 {
     const char *fault = NULL;
-    if (text[0] == '\0') {
+    if (text[0] == '\0' && !config_key_may_be_empty(key)) {
         fault = "has no value";
     } else if (strlen(text) > LIMIT_TEXT_BYTES) {
         fault = "has a value longer than " G_STRINGIFY(LIMIT_TEXT_BYTES) " bytes";

@@ -39,6 +39,8 @@ typedef struct Config {
     ControllerMode mode;
     char *socket_path;
     bool release_on_exit; // at its end every guest is given back what its balloon holds
+    // Where the metrics endpoint listens; NULL: nowhere.
+    char *metrics_address;
     RelativeSize reserve; // of the host's memory, never given to guests; below 100%
     bool budget_auto;     // whatever the host has beyond the reserve
     RelativeSize budget;  // of the host's memory; unless budget_auto; never 0

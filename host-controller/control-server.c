@@ -26,6 +26,7 @@ struct ControlServer {
     guint source;
     Timer *resume;      // listening pauses while no connection can be accepted
     GPtrArray *clients; // Client*, which it frees
+    uint64_t dropped;   // events that clients who went had not read
 };
 
 typedef struct Client {
@@ -37,6 +38,7 @@ typedef struct Client {
 static void free_client(void *data)
 {
     Client *client = data;
+    client->server->dropped += line_channel_dropped_events(client->channel);
     line_channel_free(client->channel);
     g_free(client);
 }
@@ -147,6 +149,16 @@ ControlServer *control_server_new(const char *path, Controller *controller,
     listen_again(server);
     controller_set_event_func(controller, on_controller_event, server);
     return server;
+}
+
+uint64_t control_server_dropped_events(const ControlServer *server)
+{
+    uint64_t dropped = server->dropped;
+    for (guint i = 0; i < server->clients->len; i++) {
+        const Client *client = g_ptr_array_index(server->clients, i);
+        dropped += line_channel_dropped_events(client->channel);
+    }
+    return dropped;
 }
 
 void control_server_free(ControlServer *server)

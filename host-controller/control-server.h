@@ -16,4 +16,7 @@ ControlServer *control_server_new(const char *path, Controller *controller,
 // Closes all connections and removes the socket. NULL does nothing.
 void control_server_free(ControlServer *server);
 
+// Events that were dropped because a client did not read them, since the start.
+uint64_t control_server_dropped_events(const ControlServer *server);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ControlServer, control_server_free)

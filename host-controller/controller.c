@@ -43,6 +43,7 @@ struct Controller {
     GArray *observations; // PolicyGuest: the working memory of a plan
     GPtrArray *observed;  // Guest*, beside it
     bool overcommitted;
+    ControllerTally tally;
 
     void (*ended)(void *context); // NULL: the controller is not ending
     void *ended_context;
@@ -130,6 +131,26 @@ static void check_start(Controller *controller, int64_t now_us)
     controller->starting = false;
 }
 
+// Counts the plan made at `now_us`, and how long the reports that it answered had waited for its
+// commands. A report that led to none was not answered late.
+static void tally_plan(Controller *controller, int64_t now_us)
+{
+    bool sent = false;
+    for (guint i = 0; i < controller->guests->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->guests, i);
+        sent |= guest->commanded_us == now_us;
+    }
+    int64_t done_us = g_get_monotonic_time();
+    for (guint i = 0; i < controller->guests->len; i++) {
+        Guest *guest = g_ptr_array_index(controller->guests, i);
+        if (guest->unanswered_us && sent) {
+            metrics_histogram_add(&controller->tally.reaction, done_us - guest->unanswered_us);
+        }
+        guest->unanswered_us = 0;
+    }
+    controller->tally.plans++;
+}
+
 // At the end everybody is to have all it may, and nobody less than it has.
 static void ask_for_all(PolicyGuest *guests, size_t count)
 {
@@ -195,6 +216,7 @@ static void make_plan(void *context)
     }
     carry_out(controller, guests, now_us);
     controller->planned_us = now_us;
+    tally_plan(controller, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
 }
 
@@ -206,7 +228,17 @@ static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)
     timer_arm_by(controller->plan_timer, controller->planned_us + wait_us);
 }
 
-static const GuestHandlers guest_handlers = {.changed = on_guest_changed, .event = emit};
+static void on_reached(int64_t elapsed_us, void *context)
+{
+    Controller *controller = context;
+    metrics_histogram_add(&controller->tally.handover, elapsed_us);
+}
+
+static const GuestHandlers guest_handlers = {
+    .changed = on_guest_changed,
+    .event = emit,
+    .reached = on_reached,
+};
 
 // --- configuration ----------------------------------------------------------------------------
 
@@ -267,6 +299,9 @@ bool controller_reload(Controller *controller, GError **error)
         g_message("the control socket stays at %s until the next start",
                   controller->config->socket_path);
     }
+    if (g_strcmp0(config->metrics_address, controller->config->metrics_address) != 0) {
+        g_message("the metrics stay where they are until the next start");
+    }
     config_free(controller->config);
     controller->config = config;
     apply_config(controller);
@@ -290,6 +325,8 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));
     controller->observed = g_ptr_array_new();
     controller->plan_timer = timer_new(make_plan, controller);
+    controller->tally.reaction = metrics_histogram_of_reactions();
+    controller->tally.handover = metrics_histogram_of_handovers();
     controller->release_timer = timer_new(finish_release, controller);
     controller->host = host;
     apply_config(controller);
@@ -419,6 +456,11 @@ const char *controller_config_path(const Controller *controller)
 int64_t controller_started_us(const Controller *controller)
 {
     return controller->started_us;
+}
+
+const ControllerTally *controller_tally(const Controller *controller)
+{
+    return &controller->tally;
 }
 
 int64_t controller_budget_bytes(const Controller *controller)

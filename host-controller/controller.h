@@ -9,8 +9,16 @@
 
 #include "host-controller/guest.h"
 #include "host-controller/host.h"
+#include "host-controller/metrics-histogram.h"
 
 typedef struct Controller Controller;
+
+// What has happened since the start.
+typedef struct ControllerTally {
+    uint64_t plans;            // made
+    MetricsHistogram reaction; // from a report of a shortage to the commands it led to being sent
+    MetricsHistogram handover; // from setting a target until it was reached
+} ControllerTally;
 
 // Receives an event of protocol/controller.json; the reference to `data` is handed over.
 typedef void ControllerEventFunc(const char *name, json_t *data, void *context);
@@ -49,6 +57,7 @@ const GPtrArray *controller_guests(const Controller *controller);
 ControllerMode controller_mode(const Controller *controller);
 const char *controller_config_path(const Controller *controller);
 int64_t controller_started_us(const Controller *controller);
+const ControllerTally *controller_tally(const Controller *controller);
 int64_t controller_budget_bytes(const Controller *controller);
 const HostMemory *controller_host_memory(const Controller *controller);
 // Whether the least that the guests can be brought to is above the budget.

@@ -87,6 +87,8 @@ bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
         return false;
     }
     balloon_set_target(&guest->balloon, target_bytes, now_us);
+    guest->commands++;
+    guest->commanded_us = now_us;
     guest->target_in_doubt = false;
     timer_arm_by(guest->poll_timer, now_us + POLL_MOVING_US);
     return true;
@@ -140,6 +142,7 @@ static void on_reached(Guest *guest, int64_t now_us)
                json_pack("{s:I, s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
                          (json_int_t)balloon->actual_bytes, "elapsed-us",
                          (json_int_t)(now_us - balloon->started_us)));
+    guest->handlers->reached(now_us - balloon->started_us, guest->context);
     guest_verify_reclaim(guest, now_us);
     guest_changed(guest, GUEST_URGENCY_NOW);
 }
@@ -289,6 +292,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     if (guest->has_report && strcmp(guest->report.boot_id, report->boot_id) != 0) {
         guest->history = (PolicyHistory){0};
     }
+    guest->reports++;
     guest->has_report = true;
     guest->report = *report;
     guest->report_us = now_us;
@@ -314,6 +318,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     // However often a guest cries for help, it does not drive the others' plans.
     urgent = urgent && now_us - guest->urgent_us >= URGENT_SPACING_US;
     guest->urgent_us = urgent ? now_us : guest->urgent_us;
+    guest->unanswered_us = urgent && !guest->unanswered_us ? now_us : guest->unanswered_us;
     guest_changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
 }
 

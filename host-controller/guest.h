@@ -28,6 +28,8 @@ typedef struct GuestHandlers {
     // Something happened that clients of the control socket are told: an event of
     // protocol/controller.json. The reference to `data` is handed over.
     void (*event)(const char *name, json_t *data, void *context);
+    // The guest's balloon reached its target, this long after it set out for it.
+    void (*reached)(int64_t elapsed_us, void *context);
 } GuestHandlers;
 
 // Where a guest stands; the words of GuestState in protocol/controller.json.
@@ -81,8 +83,9 @@ struct Guest {
     AgentLink *link; // NULL: none configured
     bool has_report;
     MemoryReport report;
-    int64_t report_us; // when it arrived
-    int64_t urgent_us; // when it last asked for a plan at once
+    int64_t report_us;     // when it arrived
+    int64_t urgent_us;     // when it last asked for a plan at once
+    int64_t unanswered_us; // when a report of a shortage came that no plan has answered; 0: none
     Timer *stale_timer;
     PolicyHistory history;
     PolicyDemand demand;
@@ -91,6 +94,10 @@ struct Guest {
     int64_t pinned_bytes;
     bool planned;
     PolicyGuest plan; // the last plan, with its reasons
+
+    uint64_t reports;     // taken so far
+    uint64_t commands;    // `balloon` commands sent so far
+    int64_t commanded_us; // when the last was
 };
 
 // The word of GuestState in protocol/controller.json.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // aerostat-controller: one a host. Reads the configuration, runs the loop, ends on a signal.
-#include "host-controller/control-server.h"
+#include "host-controller/metrics-server.h"
 
 #include "protocol/transport/service-notify.h"
 
@@ -109,11 +109,26 @@ static void raise_descriptor_limit(void)
     }
 }
 
+// Without its metrics the controller still serves its guests: somebody else on the port is no
+// reason to leave them alone.
+static MetricsServer *start_metrics(const char *address, const Controller *controller,
+                                    const ControlServer *control)
+{
+    g_autoptr(GError) error = NULL;
+    MetricsServer *metrics =
+        address ? metrics_server_new(address, controller, control, &error) : NULL;
+    if (error) {
+        g_warning("no metrics: %s", error->message);
+    }
+    return metrics;
+}
+
 static int run(Config *config, const char *config_path, const char *socket_option)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     g_autofree char *socket_path = g_strdup(socket_option ? socket_option : config->socket_path);
+    g_autofree char *metrics_address = g_strdup(config->metrics_address);
     g_autofree char *socket_folder = g_path_get_dirname(socket_path);
     g_autoptr(Controller) controller = controller_new(config, config_path, &error);
     if (!controller) {
@@ -134,10 +149,12 @@ static int run(Config *config, const char *config_path, const char *socket_optio
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_CANTCREAT;
     }
+    MetricsServer *metrics = start_metrics(metrics_address, controller, server);
     g_message("aerostat-controller %s listens at %s", AEROSTAT_VERSION, socket_path);
     service_notify_ready();
     g_main_loop_run(loop);
     service_notify("STOPPING=1");
+    metrics_server_free(metrics);
     return EXIT_SUCCESS;
 }
 

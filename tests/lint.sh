@@ -13,7 +13,8 @@ c_files() {
 }
 
 compile_flags() {
-    pkg-config --cflags glib-2.0 jansson | tr ' ' '\n'
+    pkg-config --cflags glib-2.0 jansson libmicrohttpd | tr ' ' '\n'
+    echo -DHAVE_MICROHTTPD
 }
 
 fail() {

@@ -3,16 +3,19 @@
 // The controller under the load of many guests that report once a second each: from a report
 // written to its socket until the `balloon` command it leads to has arrived (p50 and p99, with the
 // kernel's and this program's own wake-ups in it), the controller's processor time and resident
-// memory; and the first once more while another guest floods it as fast as it can write.
+// memory; and the first once more while a client scrapes its metrics without a pause, and while
+// another guest floods it as fast as it can write.
 //
 // AEROSTAT_BENCH_PROBES (default 200) reports are timed in each case; AEROSTAT_BENCH_ONLY names one
 // number of guests.
 #include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/guest-farm.h"
+#include "tests/support/http-client.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +48,9 @@ typedef struct Bench {
     int64_t beat_us;  // when it is due
     double *times_us; // one for each probe
     int probes;
+    uint16_t metrics_port;
+    gint scraping; // atomic: to go on
+    gint scrapes;  // atomic: done
 } Bench;
 
 static void must(bool done, const char *what)
@@ -85,6 +91,21 @@ static gpointer flood(gpointer data)
         "\"reason\": \"pressure\", \"memory\": {\"total\": 1, \"free\": 1, \"available\": 1}}}\n";
     int fd = GPOINTER_TO_INT(data);
     while (send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL) > 0) {
+    }
+    return NULL;
+}
+
+static gpointer scrape(gpointer data)
+{
+    Bench *bench = data;
+    while (g_atomic_int_get(&bench->scraping)) {
+        g_autoptr(HttpClient) client =
+            http_client_new(bench->metrics_port, "GET /metrics HTTP/1.0\r\n\r\n");
+        while (!http_client_read(client, G_MAXSIZE)) {
+            struct pollfd waiting = {.fd = client->fd, .events = POLLIN};
+            poll(&waiting, 1, -1);
+        }
+        g_atomic_int_inc(&bench->scrapes);
     }
     return NULL;
 }
@@ -146,6 +167,19 @@ static void print_load(Bench *bench)
            stat_field(bench, 24) * sysconf(_SC_PAGESIZE) / 1024);
 }
 
+static void print_latency_while_scraped(Bench *bench)
+{
+    g_atomic_int_set(&bench->scraping, 1);
+    g_autoptr(GThread) thread = g_thread_new("scrape", scrape, bench);
+    int64_t began_us = g_get_monotonic_time();
+    printf(", ");
+    print_latency(bench, "-scraped");
+    g_atomic_int_set(&bench->scraping, 0);
+    double seconds = (double)(g_get_monotonic_time() - began_us) / SECOND_US;
+    printf(", \"scrapes-per-s\": %.1f", g_atomic_int_get(&bench->scrapes) / seconds);
+    g_thread_join(g_steal_pointer(&thread));
+}
+
 // --- one number of guests ---------------------------------------------------------------------
 
 static void start(Bench *bench)
@@ -154,9 +188,10 @@ static void start(Bench *bench)
     const char *build = g_getenv("AEROSTAT_BUILD");
     g_autofree char *guests = guest_farm_configuration(bench->farm);
     g_autofree char *text =
-        g_strdup_printf("[controller]\nmode=reclaim\nsocket=%s/controller.sock\n[host]\nreserve=0\n"
-                        "budget=100%%\n[defaults]\nmin=1M\n%s",
-                        bench->scratch.folder, guests);
+        g_strdup_printf("[controller]\nmode=reclaim\nsocket=%s/controller.sock\n"
+                        "metrics=127.0.0.1:%u\n[host]\nreserve=0\nbudget=100%%\n"
+                        "[defaults]\nmin=1M\n%s",
+                        bench->scratch.folder, bench->metrics_port, guests);
     g_autofree char *config = scratch_write(&bench->scratch, "controller.conf", text, -1);
     g_autofree char *log = scratch_path(&bench->scratch, "controller.log");
     g_autofree char *program =
@@ -181,6 +216,7 @@ static void start(Bench *bench)
 static void measure(int count, int probes, bool first)
 {
     Bench bench = {.count = count, .probes = probes, .times_us = g_new(double, (gsize)probes)};
+    bench.metrics_port = http_free_port();
     scratch_init(&bench.scratch);
     bench.farm = guest_farm_new(bench.scratch.folder, count, SMALL_BYTES);
     guest_farm_resize(bench.farm, PROBED, PROBED_BYTES, 2 * LOW_BYTES);
@@ -189,6 +225,7 @@ static void measure(int count, int probes, bool first)
     print_load(&bench);
     printf(", ");
     print_latency(&bench, "");
+    print_latency_while_scraped(&bench);
     if (count > FLOODER) {
         int fd = guest_farm_agent_fd(bench.farm, FLOODER);
         g_autoptr(GThread) thread = g_thread_new("flood", flood, GINT_TO_POINTER(fd));

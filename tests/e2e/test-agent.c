@@ -117,7 +117,9 @@ static void test_its_memory_is_locked_and_the_oom_killer_spares_it(void **state)
     assert_true(g_str_has_prefix(output, "-1000\n"));
     const char *locked = strstr(output, "VmLck:");
     assert_non_null(locked);
+#ifndef __SANITIZE_ADDRESS__ // which makes mlockall() do nothing
     assert_true(g_ascii_strtoll(locked + strlen("VmLck:"), NULL, 10) > 0);
+#endif
     // It has all it wants, and complains of nothing.
     assert_non_null(strstr(output, "host side open"));
     assert_null(strstr(output, "memory is not locked"));

@@ -72,7 +72,7 @@ static const struct {
     {"[a\x1b]\n", "a.conf:1: [a ]: unknown group"},
     {"[host]\nreserv=1\n", "a.conf:2: [host] reserv: unknown key, did you mean 'reserve'?"},
     {"[host]\nBudget=1\n", "a.conf:2: [host] Budget: unknown key, did you mean 'budget'?"},
-    {"[host]\nmetrics=1\n", "a.conf:2: [host] metrics: unknown key"},
+    {"[host]\ncores=1\n", "a.conf:2: [host] cores: unknown key"},
     {"[host]\nmode=1\n", "a.conf:2: [host] mode: unknown key here, it belongs in [controller]"},
     {"[host]\nqmp=/a\n", "a.conf:2: [host] qmp: unknown key here, it belongs in [guest NAME]"},
     {"[defaults]\nqmp=/a\n",
