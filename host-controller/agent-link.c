@@ -38,6 +38,7 @@ struct AgentLink {
 
     AgentLinkState state;
     bool connected; // it reports, or did a moment ago and is asked anew
+    int64_t connected_us;
     LineChannel *channel;
     Timer *timer; // the next attempt, or the deadline of the state
     Backoff backoff;
@@ -115,10 +116,10 @@ static void on_info(AgentLink *link, const json_t *info)
 static void on_subscribed(AgentLink *link)
 {
     link->state = STATE_REPORTING;
-    backoff_reset(&link->backoff);
     timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
     if (!link->connected) {
         link->connected = true;
+        link->connected_us = g_get_monotonic_time();
         link->handlers->connected(link, link->version, link->context);
     }
 }
@@ -133,7 +134,7 @@ static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sent
         }
         return;
     }
-    if (!message->has_id || message->id != link->command_id) {
+    if (link->state == STATE_REPORTING || !message->has_id || message->id != link->command_id) {
         return;
     }
     if (message->type == QMP_MESSAGE_ERROR) {
@@ -155,8 +156,13 @@ static void on_event(AgentLink *link, const QmpMessage *message)
         link->refused++;
         return;
     }
+    int64_t now_us = g_get_monotonic_time();
     if (link->state == STATE_REPORTING) {
-        timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+        timer_arm(link->timer, now_us + SILENCE_US);
+    }
+    // One that comes and goes all the time is not called anew all the time.
+    if (now_us - link->connected_us >= SILENCE_US) {
+        backoff_reset(&link->backoff);
     }
     link->handlers->report(link, &report, link->context);
 }

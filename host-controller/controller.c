@@ -159,7 +159,8 @@ static void ask_for_all(PolicyGuest *guests, size_t count)
         int64_t has_bytes = policy_max(guest->actual_bytes, guest->target_bytes);
         guest->fresh = guest->movable;
         guest->demand = (PolicyDemand){0};
-        guest->min_bytes = policy_clamp(has_bytes, guest->min_bytes, guest->max_bytes);
+        guest->max_bytes = policy_max(guest->max_bytes, has_bytes);
+        guest->min_bytes = policy_max(guest->min_bytes, has_bytes);
         guest->pinned = true;
         guest->pinned_bytes = guest->max_bytes;
     }

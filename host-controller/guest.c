@@ -184,8 +184,8 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
     int64_t actual_bytes = 0;
     bool was_known = guest->balloon_known;
     guest->asking = false;
-    if (g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_CLOSED) ||
-        g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT)) {
+    // Only QEMU itself can say that there is no device; anything else is a lost connection.
+    if (error && !g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REMOTE)) {
         return;
     }
     bool answered =
@@ -253,7 +253,8 @@ static void on_stale(void *context)
 
 // Holds the guest's own count of its balloon against QEMU's. A balloon that the guest says is empty
 // while QEMU has known otherwise for long is one of a former kernel: it was reset while nobody
-// listened. To claim that falsely gains a guest nothing: it counts with more and gets no more.
+// listened. To claim that falsely gains a guest no memory that it could not take by itself: it
+// counts with all of it, as if it had.
 static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
 {
     Balloon *balloon = &guest->balloon;

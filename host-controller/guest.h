@@ -48,7 +48,7 @@ typedef enum GuestState {
     GUEST_STATE_COUNT
 } GuestState;
 
-// Written by guest.c, guest-qemu.c and guest-plan.c alone; others read.
+// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us; others read.
 struct Guest {
     GuestConfig *config;
     const GuestHandlers *handlers;

@@ -54,13 +54,16 @@ static bool parse_options(int argc, char **argv, Options *options, GError **erro
 static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize count,
                                   void *context)
 {
+    bool verbose = GPOINTER_TO_INT(context);
+    if (!verbose && level >= G_LOG_LEVEL_INFO) {
+        return G_LOG_WRITER_HANDLED;
+    }
     if (g_log_writer_is_journald(fileno(stderr)) &&
         g_log_writer_journald(level, fields, count, context) == G_LOG_WRITER_HANDLED) {
         return G_LOG_WRITER_HANDLED;
     }
-    bool verbose = GPOINTER_TO_INT(context);
     for (gsize i = 0; i < count; i++) {
-        if (strcmp(fields[i].key, "MESSAGE") == 0 && (verbose || level < G_LOG_LEVEL_INFO)) {
+        if (strcmp(fields[i].key, "MESSAGE") == 0) {
             fprintf(stderr, "%s%s\n", level <= G_LOG_LEVEL_WARNING ? "warning: " : "",
                     (const char *)fields[i].value);
         }

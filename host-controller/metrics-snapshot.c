@@ -76,6 +76,10 @@ static void sample_guests(MetricsSnapshot *snapshot, const GPtrArray *guests, in
             snapshot->host[HOST_VALUE_TARGET] +=
                 managed ? observation.target_bytes : observation.size_bytes;
             snapshot->host[HOST_VALUE_PROMISED] += observation.ceiling_bytes;
+        } else {
+            snapshot->host[HOST_VALUE_HELD] += guest->resident_bytes;
+            snapshot->host[HOST_VALUE_TARGET] += guest->resident_bytes;
+            snapshot->host[HOST_VALUE_PROMISED] += guest->resident_bytes;
         }
     }
 }

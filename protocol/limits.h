@@ -31,10 +31,13 @@
 // Bytes read from one peer before the others get their turn.
 #define LIMIT_READ_BURST_BYTES ((size_t)64 * 1024)
 
-// What a peer's lines cost us is paid for in its time: a microsecond a byte, but this much a line.
-// It may be this far ahead of its time; then its input waits.
+// What a peer sends is paid for in its time: so much for each time it has to be read, for its bytes
+// whatever they are, and for a line a microsecond a byte, but this much at least. It may be this
+// far ahead of its time; then its input waits.
+#define LIMIT_READ_COST_US INT64_C(200)
+#define LIMIT_BYTES_PER_US 16
 #define LIMIT_LINE_COST_US INT64_C(1000)
-#define LIMIT_LINE_BURST_US INT64_C(20000)
+#define LIMIT_AHEAD_US INT64_C(20000)
 
 // Clients connected to the control socket at one time.
 #define LIMIT_CONTROL_CLIENTS 64

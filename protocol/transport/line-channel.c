@@ -14,6 +14,8 @@
 
 // Read at one go; a longer burst takes several turns of a loop bounded by LIMIT_READ_BURST_BYTES.
 #define READ_CHUNK_BYTES 16384
+// Taken out of what was read before it is looked at whether the peer may go on.
+#define TAKEN_AT_ONCE_BYTES ((size_t)4096)
 
 // A line that could not be written whole at once.
 typedef struct PendingLine {
@@ -146,24 +148,30 @@ static bool is_paid(const LineChannel *channel)
 }
 
 // However fast a peer writes, what it sends costs us no more than a fixed part of our time.
-static void charge(LineChannel *channel, size_t length)
+static void charge(LineChannel *channel, int64_t cost_us)
 {
-    int64_t from_us = MAX(channel->paid_until_us, g_get_monotonic_time() - LIMIT_LINE_BURST_US);
-    channel->paid_until_us = from_us + MAX((int64_t)length, LIMIT_LINE_COST_US);
+    int64_t from_us = MAX(channel->paid_until_us, g_get_monotonic_time() - LIMIT_AHEAD_US);
+    channel->paid_until_us = from_us + cost_us;
 }
 
 // Hands on the lines among `*bytes` and advances it, as far as may be now: until replies have been
-// read, or the time of the next line has come. False when the channel ended or was freed.
+// read, or the time of the next bytes has come. False when the channel ended or was freed.
 static bool take_input(LineChannel *channel, const char **bytes, size_t *length)
 {
     while (*length > 0 && !replies_wait(channel) && is_paid(channel)) {
-        LineEvent event = line_framer_push(&channel->framer, bytes, length);
+        size_t offered = MIN(*length, TAKEN_AT_ONCE_BYTES);
+        size_t left = offered;
+        LineEvent event = line_framer_push(&channel->framer, bytes, &left);
+        *length -= offered - left;
+        charge(channel, (int64_t)((offered - left) / LIMIT_BYTES_PER_US));
         if (event == LINE_EVENT_TOO_LONG) {
+            charge(channel, LIMIT_LINE_COST_US);
             if (!end(channel, LINE_CHANNEL_END_TOO_LONG, "line too long")) {
                 return false;
             }
         } else if (event == LINE_EVENT_LINE) {
-            charge(channel, channel->framer.line->len);
+            // Parsing takes its time with the length.
+            charge(channel, MAX((int64_t)channel->framer.line->len, LIMIT_LINE_COST_US));
             channel->handlers->line(channel, channel->framer.line->str, channel->framer.line->len,
                                     channel->framer.after_sentinel, channel->context);
             if (channel->freed || channel->ended) {
@@ -214,6 +222,7 @@ static void read_input(LineChannel *channel)
             return;
         }
         burst += (size_t)count;
+        charge(channel, LIMIT_READ_COST_US);
         const char *bytes = chunk;
         size_t length = (size_t)count;
         if (!take_input(channel, &bytes, &length)) {

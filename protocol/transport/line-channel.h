@@ -5,7 +5,7 @@
 // Reads and writes never block. What waits to be written is bounded: while replies wait above their
 // limit no further input is read (the peer waits for itself); of events the oldest is dropped and
 // counted. Nothing is ever dropped of a line already begun. Input is bounded as well: a peer that
-// sends more lines than limits.h grants has to wait, and slows nobody but itself.
+// sends more than limits.h grants, lines or not, has to wait, and slows nobody but itself.
 //
 // This folder is the only part of protocol/ that does I/O.
 #pragma once

@@ -6,6 +6,7 @@
 #include "tests/test.h"
 
 #include <signal.h>
+#include <string.h>
 
 #define PATIENCE_US (20 * SECOND_US)
 
@@ -85,6 +86,22 @@ static void test_in_mode_observe_nothing_is_released_either(void **state)
     assert_int_equal(actual_bytes(pair.a), 400 * MIB);
 }
 
+// It was started with more than its max, and without an agent it must not be shrunk.
+static void test_nobody_is_shrunk_at_the_end(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *big = rig_add(rig, "big", 900 * MIB, "max=500M\n");
+    fake_agent_close(big->agent);
+    g_free(scratch_write(&rig->scratch, "controller.conf.d/exit.conf",
+                         "[controller]\non-exit=release\n", -1));
+    rig_configure(rig, 3 * GIB, NULL);
+    rig_start(rig);
+    wait_for(strcmp(rig_guest_text(rig, big, "state"), "settled") == 0, PATIENCE_US);
+    assert_int_equal(rig_stop(rig), 0);
+    assert_int_equal(actual_bytes(big), 900 * MIB);
+    assert_int_equal(rig_balloon_commands(rig), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 
 int main(void)
@@ -94,6 +111,7 @@ int main(void)
         TEST(test_no_more_than_the_budget_is_given_back),
         TEST(test_a_guest_that_does_not_follow_holds_up_the_end_for_a_bounded_time),
         TEST(test_a_second_signal_ends_at_once),
+        TEST(test_nobody_is_shrunk_at_the_end),
         TEST(test_in_mode_observe_nothing_is_released_either),
     };
     return run_test_table(tests);

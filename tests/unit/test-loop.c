@@ -248,10 +248,53 @@ static void test_a_flood_is_taken_no_faster_than_its_time_allows(void **state)
         assert_true(deadline_left_us(deadline_us) > 0);
         g_main_context_iteration(NULL, TRUE);
         int64_t elapsed_us = g_get_monotonic_time() - began_us;
-        assert_true((lines - 1) * LIMIT_LINE_COST_US <= elapsed_us + LIMIT_LINE_BURST_US);
+        assert_true((lines - 1) * LIMIT_LINE_COST_US <= elapsed_us + LIMIT_AHEAD_US);
     }
     line_channel_free(channel);
     close(ends[1]);
+}
+
+static bool skip_long_line(LineChannel *channel, LineChannelEnd end, const char *message,
+                           void *context)
+{
+    (void)channel;
+    (void)message;
+    (void)context;
+    assert_int_equal(end, LINE_CHANNEL_END_TOO_LONG);
+    return true;
+}
+
+// What makes no line costs time too, or a peer could have all of ours.
+static void test_a_flood_of_what_is_no_line_is_taken_no_faster_either(void **state)
+{
+    (void)state;
+    static const LineChannelHandlers handlers = {.line = count_line, .ended = skip_long_line};
+    static const char floods[] = {'x', ' ', '\n', LINE_SENTINEL};
+    // What may be on its way: the socket's buffer and what was read at one go.
+    enum { BUFFERED_BYTES = 1 << 20 };
+    for (size_t i = 0; i < sizeof(floods); i++) {
+        char chunk[16384];
+        int lines = 0;
+        int ends[2];
+        memset(chunk, floods[i], sizeof(chunk));
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
+                         0);
+        int64_t began_us = g_get_monotonic_time();
+        LineChannel *channel =
+            line_channel_new(ends[0], LIMIT_REQUEST_LINE_BYTES, 1, &handlers, &lines);
+        int64_t written = 0;
+        int64_t elapsed_us = 0;
+        while (elapsed_us < SECOND_US / 4) {
+            ssize_t count = write(ends[1], chunk, sizeof(chunk));
+            written += MAX(count, 0);
+            g_main_context_iteration(NULL, FALSE);
+            elapsed_us = g_get_monotonic_time() - began_us;
+            assert_true(written <=
+                        (elapsed_us + LIMIT_AHEAD_US) * LIMIT_BYTES_PER_US + BUFFERED_BYTES);
+        }
+        line_channel_free(channel);
+        close(ends[1]);
+    }
 }
 
 int main(void)
@@ -266,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_a_watch_muted_by_another_is_not_called),
         cmocka_unit_test(test_a_watch_for_nothing_is_not_called),
         cmocka_unit_test(test_a_flood_is_taken_no_faster_than_its_time_allows),
+        cmocka_unit_test(test_a_flood_of_what_is_no_line_is_taken_no_faster_either),
     };
     return run_test_table(tests);
 }
