@@ -426,7 +426,8 @@ static void test_a_guest_that_overstates_its_need_gets_no_more_than_its_part(voi
     fake_agent_lie(liar->agent, REPORT_MEMORY_FREE, 0);
     rig_run(rig, BUDGET);
     assert_served(honest, 570 * MIB);
-    assert_true(actual_bytes(liar) <= 670 * MIB);
+    // What the honest one uses is not the liar's, whatever he claims.
+    assert_true(actual_bytes(liar) <= BUDGET - 570 * MIB);
     assert_true(rig->most_held_bytes <= BUDGET);
 }
 
