@@ -5,16 +5,11 @@
 #
 # usage: build-deb.sh VERSION OUTDIR
 #
-# OUTDIR/*.deb, *.buildinfo and *.changes are written; OUTDIR/source is the copy. SOURCE_DATE_EPOCH
-# is the date of the packages; default: that of the last commit, or of CHANGELOG.md.
+# OUTDIR/*.deb, *.buildinfo and *.changes are written; OUTDIR/source is the copy.
 set -eu
 
-version=$1
-mkdir -p "$2"
-outdir=$(cd "$2" && pwd)
-cd "$(dirname "$0")/.."
-: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
-export SOURCE_DATE_EPOCH
+# shellcheck source=packaging/build-common.sh
+. "$(dirname "$0")/build-common.sh"
 
 rm -rf "$outdir/source" "$outdir"/aerostat*
 mkdir "$outdir/source"
