@@ -197,7 +197,6 @@ static void make_plan(void *context)
 {
     Controller *controller = context;
     int64_t now_us = g_get_monotonic_time();
-    host_refresh(controller->host);
     observe_guests(controller, now_us);
     PolicyHost host = {
         .budget_bytes = controller_budget_bytes(controller),
@@ -219,6 +218,8 @@ static void make_plan(void *context)
     controller->planned_us = now_us;
     tally_plan(controller, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
+    // For the next plan: whoever waits for this one need not wait for that too.
+    host_refresh(controller->host);
 }
 
 static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)

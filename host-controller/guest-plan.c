@@ -142,6 +142,18 @@ static bool wants_repetition(const Guest *guest, int64_t now_us)
            (guest->balloon.state == BALLOON_AUTO_DEFLATED && now_us >= guest->deflated_until_us);
 }
 
+GuestHolding guest_holding(const Guest *guest, int64_t now_us)
+{
+    if (!guest_is_known(guest)) {
+        return (GuestHolding){guest->resident_bytes, guest->resident_bytes, guest->resident_bytes};
+    }
+    PolicyGuest seen;
+    guest_observe(guest, &seen, now_us);
+    return guest->config->managed
+               ? (GuestHolding){seen.actual_bytes, seen.target_bytes, seen.ceiling_bytes}
+               : (GuestHolding){seen.size_bytes, seen.size_bytes, seen.ceiling_bytes};
+}
+
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
 {
     guest->planned = true;

@@ -94,6 +94,14 @@ bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us)
     return true;
 }
 
+// An event of a guest that is not where it is to be.
+static void emit_off_target(Guest *guest, const char *event)
+{
+    guest_emit(guest, event,
+               json_pack("{s:I, s:I}", "target", (json_int_t)guest->balloon.target_bytes, "actual",
+                         (json_int_t)guest->balloon.actual_bytes));
+}
+
 // The guest does not follow: it is asked no more than what it has, and left alone for a while. One
 // that gives nothing may still be given something.
 static void on_stalled(Guest *guest, int64_t now_us)
@@ -104,9 +112,7 @@ static void on_stalled(Guest *guest, int64_t now_us)
     g_message("%s: stalled at %s on its way to %s", guest->config->name,
               size_format(balloon->actual_bytes, actual),
               size_format(balloon->target_bytes, target));
-    guest_emit(guest, "GUEST_STALLED",
-               json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
-                         (json_int_t)balloon->actual_bytes));
+    emit_off_target(guest, "GUEST_STALLED");
     guest->stalled_until_us = now_us + backoff_next_us(&guest->stall_backoff);
     guest->stalled_growing = balloon->target_bytes > balloon->actual_bytes;
     int64_t min_bytes;
@@ -125,9 +131,7 @@ static void on_auto_deflated(Guest *guest, int64_t now_us)
     g_message("%s: took memory back by itself and has %s, was to have %s", guest->config->name,
               size_format(balloon->actual_bytes, actual),
               size_format(balloon->target_bytes, target));
-    guest_emit(guest, "GUEST_AUTO_DEFLATED",
-               json_pack("{s:I, s:I}", "target", (json_int_t)balloon->target_bytes, "actual",
-                         (json_int_t)balloon->actual_bytes));
+    emit_off_target(guest, "GUEST_AUTO_DEFLATED");
     guest->deflated_until_us = now_us + DEFLATED_HOLD_US;
 }
 
@@ -278,8 +282,7 @@ static bool lacks_memory(const Guest *guest)
     int64_t min_bytes;
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
-    int64_t firm_bytes = guest->demand.committed_bytes + guest->demand.headroom_bytes;
-    return policy_min(firm_bytes, max_bytes) > guest->balloon.target_bytes;
+    return policy_min(policy_firm_bytes(&guest->demand), max_bytes) > guest->balloon.target_bytes;
 }
 
 static void on_report(AgentLink *link, const MemoryReport *report, void *context)

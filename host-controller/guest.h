@@ -131,6 +131,17 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error);
 
 // Fills in what is known for a plan.
 void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us);
+
+// What a guest counts with in the sums of its host: all of its memory when it is not managed, what
+// its process holds when its QEMU has not told.
+typedef struct GuestHolding {
+    int64_t actual_bytes;
+    int64_t target_bytes;
+    int64_t ceiling_bytes; // the most it may hold now
+} GuestHolding;
+
+GuestHolding guest_holding(const Guest *guest, int64_t now_us);
+
 // Takes note of a plan, and with `act` sends the target if it differs from the one in force.
 // Returns whether a new target was sent.
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us);

@@ -70,17 +70,11 @@ static void sample_guests(MetricsSnapshot *snapshot, const GPtrArray *guests, in
             PolicyGuest observation;
             guest_observe(guest, &observation, now_us);
             sample_memory(&snapshot->guests[i], guest, &observation);
-            bool managed = guest->config->managed;
-            snapshot->host[HOST_VALUE_HELD] +=
-                managed ? observation.actual_bytes : observation.size_bytes;
-            snapshot->host[HOST_VALUE_TARGET] +=
-                managed ? observation.target_bytes : observation.size_bytes;
-            snapshot->host[HOST_VALUE_PROMISED] += observation.ceiling_bytes;
-        } else {
-            snapshot->host[HOST_VALUE_HELD] += guest->resident_bytes;
-            snapshot->host[HOST_VALUE_TARGET] += guest->resident_bytes;
-            snapshot->host[HOST_VALUE_PROMISED] += guest->resident_bytes;
         }
+        GuestHolding holding = guest_holding(guest, now_us);
+        snapshot->host[HOST_VALUE_HELD] += holding.actual_bytes;
+        snapshot->host[HOST_VALUE_TARGET] += holding.target_bytes;
+        snapshot->host[HOST_VALUE_PROMISED] += holding.ceiling_bytes;
     }
 }
 

@@ -114,17 +114,9 @@ json_t *view_host(const Controller *controller, int64_t now_us)
     int64_t actual_bytes = 0;
     int64_t target_bytes = 0;
     for (guint i = 0; i < guests->len; i++) {
-        const Guest *guest = g_ptr_array_index(guests, i);
-        if (guest_is_known(guest)) {
-            PolicyGuest observation;
-            guest_observe(guest, &observation, now_us);
-            bool managed = guest->config->managed;
-            actual_bytes += managed ? observation.actual_bytes : observation.size_bytes;
-            target_bytes += managed ? observation.target_bytes : observation.size_bytes;
-        } else {
-            actual_bytes += guest->resident_bytes;
-            target_bytes += guest->resident_bytes;
-        }
+        GuestHolding holding = guest_holding(g_ptr_array_index(guests, i), now_us);
+        actual_bytes += holding.actual_bytes;
+        target_bytes += holding.target_bytes;
     }
     json_t *view = json_object();
     set_string(view, "mode", controller_mode_name(controller_mode(controller)));

@@ -60,7 +60,7 @@ static int64_t held_after(const PolicyGuest *guest)
 // Whether the guest has less than it cannot do without, or than the operator wants it to have.
 static bool is_short(const PolicyGuest *guest)
 {
-    return guest->pinned || guest->target_bytes < policy_firm_bytes(guest) ||
+    return guest->pinned || guest->target_bytes < policy_firm_bytes(&guest->demand) ||
            guest->target_bytes < guest->min_bytes;
 }
 

@@ -165,23 +165,21 @@ static inline int64_t policy_min(int64_t a, int64_t b)
 }
 
 // What the guest has in use, and a little that is free.
-static inline int64_t policy_used_bytes(const PolicyGuest *guest)
+static inline int64_t policy_used_bytes(const PolicyDemand *demand)
 {
-    return guest->demand.committed_bytes +
-           policy_min(guest->demand.headroom_bytes, POLICY_FREE_BYTES);
+    return demand->committed_bytes + policy_min(demand->headroom_bytes, POLICY_FREE_BYTES);
 }
 
 // What the guest cannot do without.
-static inline int64_t policy_firm_bytes(const PolicyGuest *guest)
+static inline int64_t policy_firm_bytes(const PolicyDemand *demand)
 {
-    return guest->demand.committed_bytes + guest->demand.headroom_bytes;
+    return demand->committed_bytes + demand->headroom_bytes;
 }
 
 // What the guest would like to have: the sum of all parts of its demand.
 static inline int64_t policy_demand_bytes(const PolicyDemand *demand)
 {
-    return demand->committed_bytes + demand->headroom_bytes + demand->comfort_bytes +
-           demand->cache_share_bytes;
+    return policy_firm_bytes(demand) + demand->comfort_bytes + demand->cache_share_bytes;
 }
 
 // What the host keeps at hand of what nobody demands, as long as it cannot give everybody its max:

@@ -36,8 +36,8 @@ static void work_out_needs(PolicyGuest *guest)
         need_bytes[POLICY_TIER_USED] = guest->pinned_bytes - guest->min_bytes;
         return;
     }
-    int64_t firm = policy_firm_bytes(guest);
-    int64_t up_to_used = in_range(guest, policy_used_bytes(guest));
+    int64_t firm = policy_firm_bytes(&guest->demand);
+    int64_t up_to_used = in_range(guest, policy_used_bytes(&guest->demand));
     int64_t up_to_firm = in_range(guest, firm);
     int64_t up_to_comfort = in_range(guest, firm + guest->demand.comfort_bytes);
     int64_t up_to_cache = in_range(guest, policy_demand_bytes(&guest->demand));
@@ -141,7 +141,7 @@ int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests
 static void note_granted(PolicyGuest *guest)
 {
     PolicyDemand *demand = &guest->demand;
-    int64_t left = policy_max(guest->fair_share_bytes - policy_used_bytes(guest), 0);
+    int64_t left = policy_max(guest->fair_share_bytes - policy_used_bytes(&guest->demand), 0);
     int64_t least = policy_min(demand->headroom_bytes, POLICY_FREE_BYTES);
     int64_t further = policy_min(demand->headroom_bytes - least, left);
     demand->headroom_bytes = least + further;
