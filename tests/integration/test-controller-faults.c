@@ -20,22 +20,6 @@
 #define GROWTH_BYTES (2 * MIB)
 #endif
 
-// A guest that has much and gives it slowly, and one that is short.
-typedef struct Pair {
-    RigGuest *giver;
-    RigGuest *taker;
-} Pair;
-
-static Pair start_pair(Rig *rig)
-{
-    Pair pair = {
-        .giver = rig_add(rig, "giver", 1000 * MIB, NULL),
-        .taker = rig_add(rig, "taker", 300 * MIB, NULL),
-    };
-    rig_run(rig, BUDGET);
-    return pair;
-}
-
 static int64_t target_bytes(const RigGuest *guest)
 {
     return fake_qemu_target_bytes(guest->qemu);
@@ -52,7 +36,7 @@ static bool is_asked_to_shrink(const RigGuest *guest)
 }
 
 // Has the taker grow and waits until the giver is shrinking for it, slowly.
-static void begin_shrink(const Pair *pair)
+static void begin_shrink(const RigPair *pair)
 {
     fake_qemu_set_rate(pair->giver->qemu, 20 * MIB);
     fake_agent_grow(pair->taker->agent, 800 * MIB, GIB);
@@ -83,7 +67,7 @@ static void assert_served(const RigGuest *guest, int64_t goal_bytes)
 static void test_a_shrink_stops_when_the_guest_falls_silent(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_set_silent(pair.giver->agent, true);
     wait_for(!is_asked_to_shrink(pair.giver), 5 * SECOND_US);
@@ -95,7 +79,7 @@ static void test_a_shrink_stops_when_the_guest_falls_silent(void **state)
 static void test_an_agent_that_forgot_its_subscription_is_asked_anew(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     unsigned connections = fake_agent_connections(pair.giver->agent);
     fake_agent_forget(pair.giver->agent);
     wait_for(fake_agent_is_subscribed(pair.giver->agent), PATIENCE_US);
@@ -107,7 +91,7 @@ static void test_an_agent_that_forgot_its_subscription_is_asked_anew(void **stat
 static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_close(pair.giver->agent);
     wait_for(!is_asked_to_shrink(pair.giver), SECOND_US);
@@ -119,7 +103,7 @@ static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
 static void test_a_shrink_goes_on_when_the_agent_is_back(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_drop_client(pair.giver->agent);
     wait_for(rig_had_event(rig, "GUEST_AGENT_CONNECTED", pair.giver), PATIENCE_US);
@@ -266,7 +250,7 @@ static void test_a_size_that_cannot_be_is_not_believed(void **state)
 static void test_a_paused_guest_is_sent_nothing_until_it_runs_again(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     rig_wait_until_calm(rig, 500 * MS_US);
     fake_qemu_set_running(pair.giver->qemu, false);
     wait_for(strcmp(rig_guest_text(rig, pair.giver, "state"), "paused") == 0, PATIENCE_US);
@@ -282,7 +266,7 @@ static void test_a_paused_guest_is_sent_nothing_until_it_runs_again(void **state
 static void test_a_guest_that_does_not_follow_is_given_up_and_told_of(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     RigGuest *giver = pair.giver;
     rig_wait_until_calm(rig, 500 * MS_US);
     fake_qemu_set_rate(giver->qemu, 0);
@@ -298,7 +282,7 @@ static void test_a_guest_that_does_not_follow_is_given_up_and_told_of(void **sta
 static void test_a_guest_that_restarts_is_left_alone_until_it_reports(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     rig_wait_until_calm(rig, 500 * MS_US);
     fake_agent_set_silent(pair.giver->agent, true);
     int64_t before = target_bytes(pair.giver);
@@ -350,12 +334,8 @@ static void test_rubbish_of_a_guest_harms_nobody(void **state)
 static void test_half_a_message_holds_up_its_sender_alone(void **state)
 {
     Rig *rig = *state;
-    Pair pair = {
-        .giver = rig_add(rig, "giver", 1000 * MIB, NULL),
-        .taker = rig_add(rig, "taker", 300 * MIB, NULL),
-    };
     // What the taker needs is there without the giver, however late it is asked.
-    rig_run(rig, BUDGET + 300 * MIB);
+    RigPair pair = rig_start_pair(rig, BUDGET + 300 * MIB);
     static const char half[] = "{\"event\":\"" QGA_MEMORY_REPORT_EVENT "\",\"data\":{\"sequ";
     fake_agent_send(pair.giver->agent, half, strlen(half));
     fake_agent_set_silent(pair.giver->agent, true);
@@ -391,7 +371,7 @@ static void test_a_flood_of_reports_does_not_delay_others(void **state)
 static void test_reports_that_contradict_themselves_count_as_silence(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_lie(pair.giver->agent, REPORT_MEMORY_AVAILABLE, 2 * GIB);
     wait_for(!is_asked_to_shrink(pair.giver), 5 * SECOND_US);

@@ -68,19 +68,9 @@ static void assert_sent_nothing(const RigGuest *guest, const RigGuest *other)
     assert_int_equal(fake_qemu_count(guest->qemu, "balloon"), commands);
 }
 
-// A guest with much to give, and one that will be short.
-typedef struct Pair {
-    RigGuest *giver;
-    RigGuest *taker;
-} Pair;
-
-static Pair start_pair(Rig *rig)
+static RigPair start_pair(Rig *rig)
 {
-    Pair pair = {
-        .giver = rig_add(rig, "giver", 1000 * MIB, NULL),
-        .taker = rig_add(rig, "taker", 300 * MIB, NULL),
-    };
-    rig_run(rig, BUDGET);
+    RigPair pair = rig_start_pair(rig, BUDGET);
     rig_wait_until_calm(rig, 500 * MS_US);
     return pair;
 }
@@ -156,7 +146,7 @@ static void test_a_reset_that_nobody_heard_of_is_known_by_the_guests_own_count(v
 static void test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_ends(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = start_pair(rig);
     fake_qemu_emit(pair.giver->qemu, "SHUTDOWN",
                    json_pack("{s:b, s:s}", "guest", 1, "reason", "guest-shutdown"));
     wait_for(is_state(rig, pair.giver, "paused"), SOON_US);
@@ -168,7 +158,7 @@ static void test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_e
 static void test_a_guest_that_is_sent_away_is_left_alone_until_it_stays(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = start_pair(rig);
     fake_qemu_set_migration(pair.giver->qemu, "setup");
     wait_for(is_state(rig, pair.giver, "migrating"), SOON_US);
     fake_qemu_set_migration(pair.giver->qemu, "active");
@@ -181,7 +171,7 @@ static void test_a_guest_that_is_sent_away_is_left_alone_until_it_stays(void **s
 static void test_a_guest_that_has_been_sent_away_is_sent_nothing_any_more(void **state)
 {
     Rig *rig = *state;
-    Pair pair = start_pair(rig);
+    RigPair pair = start_pair(rig);
     fake_qemu_set_migration(pair.giver->qemu, "active");
     fake_qemu_set_running(pair.giver->qemu, false);
     fake_qemu_set_migration(pair.giver->qemu, "completed");

@@ -162,6 +162,16 @@ void rig_run(Rig *rig, int64_t budget_bytes)
     wait_for(rig_is_complete(rig), PATIENCE_US);
 }
 
+RigPair rig_start_pair(Rig *rig, int64_t budget_bytes)
+{
+    RigPair pair = {
+        .giver = rig_add(rig, "giver", 1000 * MIB, NULL),
+        .taker = rig_add(rig, "taker", 300 * MIB, NULL),
+    };
+    rig_run(rig, budget_bytes);
+    return pair;
+}
+
 void rig_signal(Rig *rig, int number)
 {
     process_kill(rig->controller, number);

@@ -53,6 +53,15 @@ void rig_configure(Rig *rig, int64_t budget_bytes, const char *more);
 void rig_start(Rig *rig);
 // Configures, starts, and waits until every guest is known and every agent reports.
 void rig_run(Rig *rig, int64_t budget_bytes);
+
+// A guest that has much (1000 MiB) and one that will be short (300 MiB).
+typedef struct RigPair {
+    RigGuest *giver;
+    RigGuest *taker;
+} RigPair;
+
+// Adds the two and runs.
+RigPair rig_start_pair(Rig *rig, int64_t budget_bytes);
 // Whether every guest's QEMU and agent are connected.
 bool rig_is_complete(const Rig *rig);
 // Kills the controller at once.
