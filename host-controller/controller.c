@@ -1,56 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host-controller/controller.h"
+#include "host-controller/controller-state.h"
 
-#include "protocol/transport/timer.h"
 #include "protocol/error.h"
-#include "protocol/limits.h"
 
 #include <string.h>
 
-// Changes that are not urgent are planned together, once in this time at most.
-#define PLAN_SPACING_US INT64_C(100000)
-// Without any change: pauses end, stalled guests are tried again, the host's memory is looked at.
-#define PLAN_IDLE_US INT64_C(1000000)
-
-// After its start the controller moves nothing until every guest has reported, but no longer than
-// this: a plan that knows only half the guests would squeeze that half for the other.
-#define START_GRACE_US POLICY_FRESH_US
-
-// And what it finds then it takes as it is until somebody is short of memory, but no longer than
-// this: what the former controller knew of guests' bursts would be forgotten by now.
-#define ADOPT_US INT64_C(30000000)
-
-// Giving everything back at the end takes no longer than this; what is under way then arrives
-// without us.
-#define RELEASE_DEADLINE_US INT64_C(10000000)
-
-struct Controller {
-    Config *config;
-    char *config_path;
-    ControllerMode mode;
-    int64_t started_us;
-    bool starting; // not every guest has been heard of
-    bool adopting; // nothing has had to be moved yet
-    ControllerEventFunc *event_func;
-    void *event_context;
-
-    GPtrArray *guests;   // Guest*
-    GHashTable *by_name; // its names are the guests' own
-
-    Host *host;
-    Timer *plan_timer;
-    int64_t planned_us;   // when the last plan was made
-    GArray *observations; // PolicyGuest: the working memory of a plan
-    GPtrArray *observed;  // Guest*, beside it
-    bool overcommitted;
-    ControllerTally tally;
-
-    void (*ended)(void *context); // NULL: the controller is not ending
-    void *ended_context;
-    Timer *release_timer;
-};
-
-static void emit(const char *name, json_t *data, void *context)
+void controller_emit(const char *name, json_t *data, void *context)
 {
     Controller *controller = context;
     if (controller->event_func) {
@@ -60,193 +15,11 @@ static void emit(const char *name, json_t *data, void *context)
     }
 }
 
-// --- planning ---------------------------------------------------------------------------------
-
-// A QEMU that has not told its size is planned around with what its process holds. Comes last, so
-// that the others stand beside their guests.
-static void observe_silent(Controller *controller, int64_t now_us)
-{
-    for (guint i = 0; i < controller->guests->len; i++) {
-        Guest *guest = g_ptr_array_index(controller->guests, i);
-        int64_t held_bytes = guest_is_known(guest) ? 0 : guest_silent_bytes(guest, now_us);
-        if (held_bytes > 0) {
-            PolicyGuest observation = {
-                .size_bytes = held_bytes,
-                .actual_bytes = held_bytes,
-                .target_bytes = held_bytes,
-                .ceiling_bytes = held_bytes,
-                .max_bytes = held_bytes,
-                .weight = 1,
-                .bound = POLICY_BOUND_UNMANAGED,
-            };
-            g_array_append_val(controller->observations, observation);
-        }
-    }
-}
-
-static void observe_guests(Controller *controller, int64_t now_us)
-{
-    g_array_set_size(controller->observations, 0);
-    g_ptr_array_set_size(controller->observed, 0);
-    for (guint i = 0; i < controller->guests->len; i++) {
-        Guest *guest = g_ptr_array_index(controller->guests, i);
-        if (guest_is_known(guest)) {
-            PolicyGuest observation;
-            guest_observe(guest, &observation, now_us);
-            g_array_append_val(controller->observations, observation);
-            g_ptr_array_add(controller->observed, guest);
-        }
-    }
-    observe_silent(controller, now_us);
-}
-
-static void check_overcommitment(Controller *controller, const PolicyHost *host)
-{
-    const PolicyGuest *guests = (const PolicyGuest *)controller->observations->data;
-    int64_t shortfall_bytes = policy_shortfall_bytes(host, guests, controller->observations->len);
-    bool overcommitted = shortfall_bytes > 0;
-    if (overcommitted && !controller->overcommitted) {
-        int64_t needed_bytes = host->budget_bytes + shortfall_bytes;
-        char needed[SIZE_TEXT_SIZE];
-        char budget[SIZE_TEXT_SIZE];
-        g_warning("the guests need %s at least, the budget is %s",
-                  size_format(needed_bytes, needed), size_format(host->budget_bytes, budget));
-        emit("HOST_OVERCOMMITTED",
-             json_pack("{s:I, s:I}", "needed", (json_int_t)needed_bytes, "budget",
-                       (json_int_t)host->budget_bytes),
-             controller);
-    }
-    controller->overcommitted = overcommitted;
-}
-
-// Ends the start once, when nobody is awaited any more.
-static void check_start(Controller *controller, int64_t now_us)
-{
-    for (guint i = 0; i < controller->guests->len; i++) {
-        const Guest *guest = g_ptr_array_index(controller->guests, i);
-        if (guest_is_awaited(guest) && now_us - controller->started_us < START_GRACE_US) {
-            return;
-        }
-    }
-    controller->starting = false;
-}
-
-// Counts the plan made at `now_us`, and how long the reports that it answered had waited for its
-// commands. A report that led to none was not answered late.
-static void tally_plan(Controller *controller, int64_t now_us)
-{
-    bool sent = false;
-    for (guint i = 0; i < controller->guests->len; i++) {
-        const Guest *guest = g_ptr_array_index(controller->guests, i);
-        sent |= guest->commanded_us == now_us;
-    }
-    int64_t done_us = g_get_monotonic_time();
-    for (guint i = 0; i < controller->guests->len; i++) {
-        Guest *guest = g_ptr_array_index(controller->guests, i);
-        if (guest->unanswered_us && sent) {
-            metrics_histogram_add(&controller->tally.reaction, done_us - guest->unanswered_us);
-        }
-        guest->unanswered_us = 0;
-    }
-    controller->tally.plans++;
-}
-
-// At the end everybody is to have all it may, and nobody less than it has.
-static void ask_for_all(PolicyGuest *guests, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        PolicyGuest *guest = &guests[i];
-        int64_t has_bytes = policy_max(guest->actual_bytes, guest->target_bytes);
-        guest->fresh = guest->movable;
-        guest->demand = (PolicyDemand){0};
-        guest->max_bytes = policy_max(guest->max_bytes, has_bytes);
-        guest->min_bytes = policy_max(guest->min_bytes, has_bytes);
-        guest->pinned = true;
-        guest->pinned_bytes = guest->max_bytes;
-    }
-}
-
-static void finish_release(void *context);
-
-static bool anything_moves(const Controller *controller)
-{
-    for (guint i = 0; i < controller->observed->len; i++) {
-        const Guest *guest = g_ptr_array_index(controller->observed, i);
-        if (guest_is_movable(guest) && balloon_is_moving(&guest->balloon)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void carry_out(Controller *controller, const PolicyGuest *guests, int64_t now_us)
-{
-    bool act =
-        controller->ended || (controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting);
-    for (guint i = 0; i < controller->observed->len; i++) {
-        bool sent =
-            guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
-        controller->adopting &= !sent;
-    }
-    if (controller->ended && !anything_moves(controller)) {
-        timer_arm(controller->release_timer, now_us);
-    }
-}
-
-static void make_plan(void *context)
-{
-    Controller *controller = context;
-    int64_t now_us = g_get_monotonic_time();
-    observe_guests(controller, now_us);
-    PolicyHost host = {
-        .budget_bytes = controller_budget_bytes(controller),
-        .reclaim = controller->mode == CONTROLLER_MODE_RECLAIM,
-        .adopting = controller->adopting && now_us - controller->started_us < ADOPT_US,
-    };
-    PolicyGuest *guests = (PolicyGuest *)controller->observations->data;
-    if (controller->ended) {
-        ask_for_all(guests, controller->observations->len);
-    }
-    policy_plan(&host, guests, controller->observations->len);
-    if (!controller->ended) {
-        check_overcommitment(controller, &host);
-    }
-    if (controller->starting) {
-        check_start(controller, now_us);
-    }
-    carry_out(controller, guests, now_us);
-    controller->planned_us = now_us;
-    tally_plan(controller, now_us);
-    timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
-    // For the next plan: whoever waits for this one need not wait for that too.
-    host_refresh(controller->host);
-}
-
-static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)
-{
-    (void)guest;
-    Controller *controller = context;
-    int64_t wait_us = urgency == GUEST_URGENCY_NOW ? 0 : PLAN_SPACING_US;
-    timer_arm_by(controller->plan_timer, controller->planned_us + wait_us);
-}
-
-static void on_reached(int64_t elapsed_us, void *context)
-{
-    Controller *controller = context;
-    metrics_histogram_add(&controller->tally.handover, elapsed_us);
-}
-
-static const GuestHandlers guest_handlers = {
-    .changed = on_guest_changed,
-    .event = emit,
-    .reached = on_reached,
-};
-
 // --- configuration ----------------------------------------------------------------------------
 
 static void emit_named(Controller *controller, const char *event, const char *name)
 {
-    emit(event, json_pack("{s:s}", "name", name), controller);
+    controller_emit(event, json_pack("{s:s}", "name", name), controller);
 }
 
 // Keeps the guests that stay, drops those that went, starts those that came.
@@ -256,9 +29,7 @@ static void apply_config(Controller *controller)
     GHashTable *former_by_name = controller->by_name;
     controller->guests = g_ptr_array_new();
     controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-    // The last plan's guests may go.
-    g_array_set_size(controller->observations, 0);
-    g_ptr_array_set_size(controller->observed, 0);
+    controller_plan_forget(controller);
     for (guint i = 0; i < controller->config->guests->len; i++) {
         const GuestConfig *config = g_ptr_array_index(controller->config->guests, i);
         Guest *guest = g_hash_table_lookup(former_by_name, config->name);
@@ -272,7 +43,7 @@ static void apply_config(Controller *controller)
         if (guest) {
             g_ptr_array_remove_fast(former, guest);
         } else {
-            guest = guest_new(config, &guest_handlers, controller);
+            guest = guest_new(config, &controller_guest_handlers, controller);
             emit_named(controller, "GUEST_ADDED", config->name);
         }
         g_ptr_array_add(controller->guests, guest);
@@ -287,7 +58,7 @@ static void apply_config(Controller *controller)
     g_hash_table_unref(former_by_name);
     controller->mode = controller->config->mode;
     controller->adopting = false;
-    timer_arm_by(controller->plan_timer, 0);
+    controller_plan_now(controller);
 }
 
 bool controller_reload(Controller *controller, GError **error)
@@ -324,12 +95,7 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->starting = true;
     controller->guests = g_ptr_array_new();
     controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-    controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));
-    controller->observed = g_ptr_array_new();
-    controller->plan_timer = timer_new(make_plan, controller);
-    controller->tally.reaction = metrics_histogram_of_reactions();
-    controller->tally.handover = metrics_histogram_of_handovers();
-    controller->release_timer = timer_new(finish_release, controller);
+    controller_plan_init(controller);
     controller->host = host;
     apply_config(controller);
     controller->adopting = true;
@@ -346,50 +112,11 @@ void controller_free(Controller *controller)
     }
     g_ptr_array_unref(controller->guests);
     g_hash_table_unref(controller->by_name);
-    g_array_unref(controller->observations);
-    g_ptr_array_unref(controller->observed);
-    timer_free(controller->plan_timer);
-    timer_free(controller->release_timer);
+    controller_plan_clear(controller);
     host_free(controller->host);
     config_free(controller->config);
     g_free(controller->config_path);
     g_free(controller);
-}
-
-// --- ending -----------------------------------------------------------------------------------
-
-static void finish_release(void *context)
-{
-    Controller *controller = context;
-    const PolicyGuest *guests = (const PolicyGuest *)controller->observations->data;
-    int64_t withheld_bytes = 0;
-    int64_t under_way_bytes = 0;
-    for (guint i = 0; i < controller->observed->len; i++) {
-        const Guest *guest = g_ptr_array_index(controller->observed, i);
-        const Balloon *balloon = &guest->balloon;
-        withheld_bytes += policy_max(guests[i].max_bytes - guests[i].plan_bytes, 0);
-        under_way_bytes += policy_max(balloon->target_bytes - balloon->actual_bytes, 0);
-    }
-    char withheld[SIZE_TEXT_SIZE];
-    char under_way[SIZE_TEXT_SIZE];
-    g_message("balloons released: %s withheld for lack of budget, %s still under way",
-              size_format(withheld_bytes, withheld), size_format(under_way_bytes, under_way));
-    controller->ended(controller->ended_context);
-}
-
-void controller_end(Controller *controller, void ended(void *context), void *context)
-{
-    bool releases =
-        controller->config->release_on_exit && controller->mode != CONTROLLER_MODE_OBSERVE;
-    if (controller->ended || !releases) {
-        ended(context);
-        return;
-    }
-    int64_t now_us = g_get_monotonic_time();
-    controller->ended = ended;
-    controller->ended_context = context;
-    timer_arm(controller->release_timer, now_us + RELEASE_DEADLINE_US);
-    timer_arm_by(controller->plan_timer, now_us);
 }
 
 // --- steering and looking ---------------------------------------------------------------------
@@ -407,7 +134,7 @@ void controller_set_mode(Controller *controller, ControllerMode mode)
     }
     controller->mode = mode;
     controller->adopting = false;
-    timer_arm_by(controller->plan_timer, 0);
+    controller_plan_now(controller);
 }
 
 bool controller_set_target(Controller *controller, const char *name, const int64_t *bytes,
@@ -425,7 +152,7 @@ bool controller_set_target(Controller *controller, const char *name, const int64
     if (!guest_pin(guest, bytes, error)) {
         return false;
     }
-    timer_arm_by(controller->plan_timer, 0);
+    controller_plan_now(controller);
     return true;
 }
 

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the controller is made of. Between controller.c (which guests there are, configuration,
+// steering) and controller-plan.c (the plans and what follows from them); nobody else includes it.
+#pragma once
+
+#include "host-controller/controller.h"
+
+#include "protocol/transport/timer.h"
+
+struct Controller {
+    Config *config;
+    char *config_path;
+    ControllerMode mode;
+    int64_t started_us;
+    bool starting; // not every guest has been heard of
+    bool adopting; // nothing has had to be moved yet
+    ControllerEventFunc *event_func;
+    void *event_context;
+
+    GPtrArray *guests;   // Guest*
+    GHashTable *by_name; // its names are the guests' own
+
+    Host *host;
+    Timer *plan_timer;
+    int64_t planned_us;   // when the last plan was made
+    GArray *observations; // PolicyGuest: the working memory of a plan
+    GPtrArray *observed;  // Guest*, beside it
+    bool overcommitted;
+    ControllerTally tally;
+
+    void (*ended)(void *context); // NULL: the controller is not ending
+    void *ended_context;
+    Timer *release_timer;
+};
+
+// Tells an event of protocol/controller.json; takes over the reference to `data`.
+void controller_emit(const char *name, json_t *data, void *controller);
+
+// Sets up and clears away what plans need.
+void controller_plan_init(Controller *controller);
+void controller_plan_clear(Controller *controller);
+// Forgets the guests of the last plan, which may go.
+void controller_plan_forget(Controller *controller);
+// The plan that is due next is made at once.
+void controller_plan_now(Controller *controller);
+
+// What guests tell the plans; the context is the controller.
+extern const GuestHandlers controller_guest_handlers;
