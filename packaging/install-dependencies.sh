@@ -46,6 +46,7 @@ guest cmd:depmod kmod kmod
 guest cmd:modprobe kmod kmod
 guest cmd:cpio cpio cpio
 guest cmd:gzip gzip gzip
+guest cmd:mksquashfs squashfs-tools squashfs-tools
 guest cmd:xz xz-utils xz
 guest cmd:zstd zstd zstd
 guest cmd:flock util-linux util-linux-core

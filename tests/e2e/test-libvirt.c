@@ -27,6 +27,8 @@ static const char domain_xml[] =
     "<devices>"
     "<emulator>%s</emulator>"
     "<controller type='usb' model='none'/>"
+    "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+    "<source file='%s/usr.squashfs'/><target dev='vda' bus='virtio'/><readonly/></disk>"
     "<serial type='file'><source path='%s/console'/></serial>"
     "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
     "<channel type='unix'><target type='virtio' name='" GUEST_SHELL_PORT "'/></channel>"
@@ -75,12 +77,13 @@ static void prepare(const VmLab *lab)
     const char *folder = vm_lab_directory(lab);
     g_autofree char *etc = vm_lab_path(lab, "root/etc");
     g_autofree char *emulator = g_find_program_in_path("qemu-system-x86_64");
-    g_autofree char *xml = g_strdup_printf(domain_xml, folder, folder, emulator, folder);
+    g_autofree char *xml = g_strdup_printf(domain_xml, folder, folder, emulator, folder, folder);
     assert_int_equal(g_mkdir_with_parents(etc, 0700), 0);
     write_file(lab, "root/etc/qemu.conf", qemu_conf, -1);
     write_file(lab, "domain.xml", xml, -1);
     copy_image(lab, "vmlinuz");
     copy_image(lab, "initrd.gz");
+    copy_image(lab, "usr.squashfs");
     if (geteuid() == 0) {
         const char *const arguments[] = {"chown", "-R", NOBODY ":" NOBODY, folder, NULL};
         assert_int_equal(process_run(arguments, 10 * SECOND_US, NULL, NULL, NULL), 0);

@@ -6,8 +6,11 @@
 #   build-image.sh OUTDIR [AGENT_BINARY]
 #
 #   OUTDIR/vmlinuz        the distribution's kernel for virtual machines
-#   OUTDIR/base.cpio.gz   busybox, the kernel modules needed, tests/guest/init, tests/guest/load.c
-#   OUTDIR/initrd.gz      the same and, when given, the agent with the libraries it needs
+#   OUTDIR/initrd.gz      its first file system: busybox, kernel modules, tests/guest/init and load.c
+#   OUTDIR/usr.squashfs   when given: the agent with the libraries it needs, its read-only disk
+#
+# The agent lies on a disk as it would in any guest: what is not in use of it costs no memory, while
+# all of an initial RAM disk always does.
 #
 # Each is made anew only when something it is made from has changed. The kernel is downloaded once,
 # as the distribution's package and with its package manager, and only unpacked, never installed; no
@@ -30,7 +33,7 @@ agent=${2:+$(realpath "$2")}
 kernel=$(realpath -m "${AEROSTAT_KERNEL_DIR:-$outdir/kernel}")
 
 # Loaded by the guest's init, list by list; what they depend on is found by modprobe.
-base_modules="virtio_pci virtio_console"
+base_modules="virtio_pci virtio_console virtio_blk squashfs"
 balloon_modules="virtio_balloon"
 zram_modules="lzo_rle zram"
 # zram's default compressor, which is part of zram itself since Linux 6.12.
@@ -179,9 +182,10 @@ static_busybox() {
     echo "$busybox"
 }
 
-build_base() {
+build_initrd() {
     local tree=$1 busybox=$2 applet
-    mkdir -p "$tree"/{bin,dev,proc,sys,tmp,run,usr/sbin,modules}
+    mkdir -p "$tree"/{bin,dev,proc,sys,tmp,run,usr,modules}
+    ln -s usr/lib usr/lib64 "$tree"
     cp "$busybox" "$tree/bin/busybox"
     for applet in $("$busybox" --list | grep -vx busybox); do
         ln -s busybox "$tree/bin/$applet"
@@ -191,7 +195,7 @@ build_base() {
     ln -s /init "$tree/bin/start-agent"
     ln -s /init "$tree/bin/stop-agent"
     "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -static -s -o "$tree/bin/load" "$here/load.c"
-    pack "$tree" "$outdir/base.cpio.gz"
+    pack "$tree" "$outdir/initrd.gz"
 }
 
 # Prints the shared libraries the binary $1 needs, the loader among them.
@@ -199,13 +203,16 @@ libraries_of() {
     ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p'
 }
 
-build_agent() {
+# Uncompressed: under emulation, reading is quicker than unpacking.
+build_usr() {
     local tree=$1 library
-    install -D -m 755 "$agent" "$tree/usr/sbin/aerostat-agent"
+    install -D -m 755 "$agent" "$tree/sbin/aerostat-agent"
     for library in $(libraries_of "$agent"); do
-        install -D -m 755 "$library" "$tree$library"
+        install -D -m 755 "$library" "$tree/${library#/usr/}"
     done
-    pack "$tree" "$outdir/agent.cpio.gz"
+    mksquashfs "$tree" "$outdir/usr.squashfs.new" -noappend -all-root -noI -noD -noF -noX \
+        -quiet -no-progress
+    mv "$outdir/usr.squashfs.new" "$outdir/usr.squashfs"
 }
 
 # Whether $1 was made from what now hashes to $2.
@@ -225,28 +232,23 @@ kernel_inputs="$base_modules / $balloon_modules / $zram_modules"
 cmp -s "$kernel/current/vmlinuz" "$outdir/vmlinuz" || cp "$kernel/current/vmlinuz" "$outdir/vmlinuz"
 
 busybox=$(static_busybox)
-base_inputs=$(cat "$here"/{init,load.c,build-image.sh} "$busybox" "$kernel"/current/modules/* |
+initrd_inputs=$(cat "$here"/{init,load.c,build-image.sh} "$busybox" "$kernel"/current/modules/* |
     sha256sum)
-if ! is_current "$outdir/base.cpio.gz" "$base_inputs"; then
-    build_base "$work/base" "$busybox"
-    echo "$base_inputs" >"$outdir/base.cpio.gz.stamp"
-    say "base built"
+if ! is_current "$outdir/initrd.gz" "$initrd_inputs"; then
+    build_initrd "$work/initrd" "$busybox"
+    echo "$initrd_inputs" >"$outdir/initrd.gz.stamp"
+    say "initrd $(($(stat -c %s "$outdir/initrd.gz") / 1024)) KiB"
 fi
 
-initrd_inputs=$base_inputs
 if [ -n "$agent" ]; then
     [ -x "$agent" ] || fail "$agent is no program"
     # shellcheck disable=SC2046 # a list of paths without blanks
-    initrd_inputs+=$(cat "$agent" $(libraries_of "$agent") | sha256sum)
-fi
-if ! is_current "$outdir/initrd.gz" "$initrd_inputs"; then
-    rm -f "$outdir/agent.cpio.gz"
-    [ -z "$agent" ] || build_agent "$work/agent"
-    # The kernel unpacks archives that follow each other one after the other.
-    cat "$outdir/base.cpio.gz" ${agent:+"$outdir/agent.cpio.gz"} >"$outdir/initrd.gz.new"
-    mv "$outdir/initrd.gz.new" "$outdir/initrd.gz"
-    echo "$initrd_inputs" >"$outdir/initrd.gz.stamp"
-    say "initrd $(($(stat -c %s "$outdir/initrd.gz") / 1024)) KiB"
+    usr_inputs=$(cat "$here/build-image.sh" "$agent" $(libraries_of "$agent") | sha256sum)
+    if ! is_current "$outdir/usr.squashfs" "$usr_inputs"; then
+        build_usr "$work/usr"
+        echo "$usr_inputs" >"$outdir/usr.squashfs.stamp"
+        say "disk $(($(stat -c %s "$outdir/usr.squashfs") / 1024)) KiB"
+    fi
 fi
 # Looked at and found right: make need not ask again.
 touch "$outdir/initrd.gz"

@@ -69,6 +69,11 @@ static void add_kernel(GStrvBuilder *arguments, const VmPlace *place, const VmOp
     add(arguments, "%s/vmlinuz", place->image_dir);
     add(arguments, "-initrd");
     add(arguments, "%s/initrd.gz", place->image_dir);
+    g_autofree char *disk_path = g_build_filename(place->image_dir, "usr.squashfs", NULL);
+    if (access(disk_path, R_OK) == 0) {
+        add(arguments, "-drive");
+        add(arguments, "file=%s,format=raw,if=virtio,readonly=on", disk_path);
+    }
     add(arguments, "-append");
     add(arguments,
         "console=ttyS0 quiet psi=1 panic=-1 aerostat.agent=%d aerostat.balloon=%d "

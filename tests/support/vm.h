@@ -30,7 +30,7 @@ typedef struct Vm Vm;
 // Where guests live and what runs them.
 typedef struct VmPlace {
     const char *directory;   // for sockets and logs; its path is short enough for sun_path
-    const char *image_dir;   // vmlinuz and initrd.gz, made by tests/guest/build-image.sh
+    const char *image_dir;   // vmlinuz, initrd.gz and, if there is one, the disk usr.squashfs
     const char *accelerator; // "kvm" or "tcg"
 } VmPlace;
 
