@@ -113,6 +113,27 @@ bool proc_vmstat_balloon_pages(const ProcVmstat *vmstat, int64_t *pages)
     return proc_vmstat_has(vmstat, PROC_VMSTAT_BALLOON_PAGES);
 }
 
+// --- /proc/meminfo ----------------------------------------------------------------------------
+
+bool proc_meminfo_available(const char *text, size_t length, int64_t *available_bytes)
+{
+    Span rest = {text, text + length};
+    Span line;
+    while (take_line(&rest, &line)) {
+        int64_t kib;
+        if (take_word(&line, "MemAvailable:")) {
+            while (take_word(&line, " ")) {
+            }
+            if (take_number(&line, &kib) && take_word(&line, " kB") && line.at == line.end &&
+                kib <= LIMIT_REPORT_VALUE / 1024) {
+                *available_bytes = kib * 1024;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 // --- /proc/pressure/memory --------------------------------------------------------------------
 
 // A percentage with two decimals.

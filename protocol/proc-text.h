@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parsers of the kernel's text about paging and pressure. Pure: the caller has read the text.
+// Parsers of the kernel's text about memory, paging and pressure. Pure: the caller has read the
+// text.
 //
 // The kernel is trusted, but what it prints changes from release to release: a line that is
 // unknown, damaged or cut off counts as absent, and no text, however long or odd, does harm.
 //
-// Sources: Linux mm/vmstat.c, Documentation/accounting/psi.rst.
+// Sources: Linux mm/vmstat.c, fs/proc/meminfo.c, Documentation/accounting/psi.rst.
 #pragma once
 
 #include <stdbool.h>
@@ -46,6 +47,9 @@ static inline bool proc_vmstat_has(const ProcVmstat *vmstat, ProcVmstatCounter c
 // is preferred: it is exact, while nr_balloon_pages is summed from per-processor remainders now and
 // then. Returns false when the kernel tells neither.
 bool proc_vmstat_balloon_pages(const ProcVmstat *vmstat, int64_t *pages);
+
+// Reads MemAvailable, in bytes, from the text of /proc/meminfo. Returns false when it is not there.
+bool proc_meminfo_available(const char *text, size_t length, int64_t *available_bytes);
 
 // One line of /proc/pressure/memory: the share of time some, or all, tasks stalled for memory.
 typedef struct ProcPressureLine {

@@ -1,17 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/transport/meminfo.h"
 
+#include "protocol/proc-text.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#define PATH "/proc/meminfo"
 #define KIB INT64_C(1024)
+// MemAvailable is the third of its lines.
+#define TEXT_BYTES 512
 
 static bool fail(int code, GError **error)
 {
-    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(code), "/proc/meminfo: %s",
+    g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(code), PATH ": %s",
                 g_strerror(code));
     return false;
+}
+
+// Both libraries take a MemAvailable of 0 for that of a kernel that has none (before Linux 3.14)
+// and say MemFree instead: a guest with nothing left would seem to have all that is below its
+// watermarks. So where the two are equal, the kernel's own text is asked.
+static void correct_available(int fd, MemoryReport *report)
+{
+    char text[TEXT_BYTES];
+    int64_t available_bytes;
+    if (memory_report_get(report, REPORT_MEMORY_AVAILABLE) !=
+        memory_report_get(report, REPORT_MEMORY_FREE)) {
+        return;
+    }
+    ssize_t length = pread(fd, text, sizeof(text), 0);
+    if (length > 0 && proc_meminfo_available(text, (size_t)length, &available_bytes)) {
+        memory_report_set(report, REPORT_MEMORY_AVAILABLE, available_bytes);
+    }
+}
+
+static int open_text(GError **error)
+{
+    int fd = open(PATH, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail(errno, error);
+    }
+    return fd;
 }
 
 #ifdef HAVE_LIBPROCPS
@@ -20,27 +52,31 @@ static bool fail(int code, GError **error)
 
 // libprocps keeps its state to itself.
 struct Meminfo {
-    char unused;
+    int fd;
 };
 
 Meminfo *meminfo_new(GError **error)
 {
-    // meminfo() ends the process when the file cannot be opened: look first.
-    if (access("/proc/meminfo", R_OK) < 0) {
-        fail(errno, error);
+    // meminfo() ends the process when the file cannot be opened: it was, here.
+    int fd = open_text(error);
+    if (fd < 0) {
         return NULL;
     }
-    return g_new0(Meminfo, 1);
+    Meminfo *self = g_new0(Meminfo, 1);
+    self->fd = fd;
+    return self;
 }
 
 void meminfo_free(Meminfo *self)
 {
-    g_free(self);
+    if (self) {
+        close(self->fd);
+        g_free(self);
+    }
 }
 
 bool meminfo_read(Meminfo *self, MemoryReport *report, GError **error)
 {
-    (void)self;
     meminfo();
     if (kb_main_total == 0) {
         return fail(EIO, error);
@@ -54,6 +90,7 @@ bool meminfo_read(Meminfo *self, MemoryReport *report, GError **error)
     memory_report_set(report, REPORT_MEMORY_SHMEM, (int64_t)kb_main_shared * KIB);
     memory_report_set(report, REPORT_MEMORY_SWAP_TOTAL, (int64_t)kb_swap_total * KIB);
     memory_report_set(report, REPORT_MEMORY_SWAP_FREE, (int64_t)kb_swap_free * KIB);
+    correct_available(self->fd, report);
     return true;
 }
 
@@ -62,6 +99,7 @@ bool meminfo_read(Meminfo *self, MemoryReport *report, GError **error)
 #include <libproc2/meminfo.h>
 
 struct Meminfo {
+    int fd;
     struct meminfo_info *info;
 };
 
@@ -80,7 +118,12 @@ static const MemoryReportField fields[G_N_ELEMENTS(items)] = {
 
 Meminfo *meminfo_new(GError **error)
 {
+    int fd = open_text(error);
+    if (fd < 0) {
+        return NULL;
+    }
     g_autoptr(Meminfo) meminfo = g_new0(Meminfo, 1);
+    meminfo->fd = fd;
     int result = procps_meminfo_new(&meminfo->info);
     if (result < 0) {
         fail(-result, error);
@@ -95,6 +138,7 @@ void meminfo_free(Meminfo *meminfo)
         if (meminfo->info) {
             procps_meminfo_unref(&meminfo->info);
         }
+        close(meminfo->fd);
         g_free(meminfo);
     }
 }
@@ -110,6 +154,7 @@ bool meminfo_read(Meminfo *meminfo, MemoryReport *report, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
         memory_report_set(report, fields[i], (int64_t)stack->head[i].result.ul_int * KIB);
     }
+    correct_available(meminfo->fd, report);
     return true;
 }
 

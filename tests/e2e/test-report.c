@@ -136,12 +136,30 @@ static void test_a_report_tells_that_the_balloon_deflates_on_oom(void **state)
     assert_true(report.deflate_on_oom);
 }
 
+// libproc2 says MemFree for a MemAvailable of 0.
+static void test_a_report_says_when_nothing_is_available(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    Vm *vm;
+    lab_boot(*state, &vm, 1, 512 * MIB);
+    // With watermarks that high, all that is free is below them.
+    int status = vm_run(vm, "echo 350000 >/proc/sys/vm/min_free_kbytes", VM_COMMAND_TIMEOUT_US,
+                        NULL, &error);
+    assert_no_error(error);
+    assert_int_equal(status, 0);
+    MemoryReport report;
+    report_beside_proc(vm, &report);
+    assert_int_equal(reported(&report, REPORT_MEMORY_AVAILABLE), 0);
+    assert_true(reported(&report, REPORT_MEMORY_FREE) > 100 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(test_a_report_says_what_the_guests_kernel_says),
         LAB_TEST(test_the_balloon_in_a_report_is_what_qemu_took),
         LAB_TEST(test_a_report_tells_that_the_balloon_deflates_on_oom),
+        LAB_TEST(test_a_report_says_when_nothing_is_available),
     };
     return run_test_table(tests);
 }

@@ -195,6 +195,35 @@ static void test_a_kernel_without_balloon_counters_tells_no_balloon(void **state
     }
 }
 
+// --- /proc/meminfo ----------------------------------------------------------------------------
+
+static void test_available_memory_is_read_in_bytes_even_when_there_is_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes; // -1: not told
+    } rows[] = {
+        {"MemTotal:  1000 kB\nMemFree:   60000 kB\nMemAvailable:      0 kB\nBuffers: 1 kB\n", 0},
+        {"MemTotal:  1000 kB\nMemAvailable:    614 kB\n", 614 * 1024},
+        {"MemAvailable:614 kB\n", 614 * 1024},
+        {"MemTotal:  1000 kB\nMemFree:   60000 kB\n", -1},
+        {"MemAvailable:    614 kB", -1}, // cut off
+        {"MemAvailable:    614\n", -1},
+        {"MemAvailable:    kB\n", -1},
+        {"MemAvailable:    -1 kB\n", -1},
+        {"MemAvailable: 99999999999999999999 kB\n", -1},
+        {"MemAvailable: 9007199254740991 kB\n", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        int64_t bytes = -1;
+        bool told = proc_meminfo_available(rows[i].text, strlen(rows[i].text), &bytes);
+        assert_int_equal(told, rows[i].bytes >= 0);
+        assert_int_equal(bytes, rows[i].bytes);
+    }
+}
+
 // --- /proc/pressure/memory --------------------------------------------------------------------
 
 static void test_both_lines_of_pressure_are_read(void **state)
@@ -257,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_counter_of_vmstat_is_read),
+        cmocka_unit_test(test_available_memory_is_read_in_bytes_even_when_there_is_none),
         cmocka_unit_test(test_the_refaults_of_kernels_before_5_9_are_those_of_files),
         cmocka_unit_test(test_a_number_cut_off_is_never_taken_for_a_number),
         cmocka_unit_test(test_damaged_lines_of_vmstat_are_absent),
