@@ -110,10 +110,12 @@ $(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(tes
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
-# Real guests need an image with the agent in it.
+# Real guests need an image with the agent in it. QEMU's own, where it is installed, is measured
+# beside it (bench-agent).
+QEMU_GA := $(shell command -v qemu-ga)
 $(call test_programs,e2e): | $(BUILD)/guest/initrd.gz
 $(BUILD)/guest/initrd.gz: $(BUILD)/aerostat-agent $(wildcard tests/guest/*)
-	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $<
+	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $< $(QEMU_GA)
 
 # A Debian guest has the packages in it, of this version and of a later one.
 $(call test_programs,e2e-packages): | $(BUILD)/debian/guest/initrd.gz

@@ -223,6 +223,15 @@ void agent_guest_end(AgentGuest *guest, int64_t pid)
                &error);
 }
 
+bool agent_guest_has(AgentGuest *guest, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *command = g_strdup_printf("[ -x %s ]", path);
+    int status = vm_run(guest->vm, command, PATIENCE_US, NULL, &error);
+    bench_must(status >= 0, &error);
+    return status == 0;
+}
+
 // --- what the agent costs ---------------------------------------------------------------------
 
 // The number behind `name` in "name: number" lines, 0 without.
@@ -232,11 +241,14 @@ static int64_t number_of(const char *text, const char *name)
     return found ? g_ascii_strtoll(found + strlen(name), NULL, 10) : 0;
 }
 
-AgentCost agent_guest_cost(AgentGuest *guest)
+AgentCost agent_guest_cost(AgentGuest *guest, const char *program)
 {
-    g_autofree char *text = run(guest, "p=$(pidof aerostat-agent); echo \"clock: $(load clock)\"; "
-                                       "echo \"run: $(cut -d' ' -f1 /proc/$p/schedstat)\"; "
-                                       "cat /proc/$p/status /proc/$p/smaps_rollup /proc/$p/io");
+    g_autofree char *command =
+        g_strdup_printf("p=$(pidof %s); echo \"clock: $(load clock)\"; "
+                        "echo \"run: $(cut -d' ' -f1 /proc/$p/schedstat)\"; "
+                        "cat /proc/$p/status /proc/$p/smaps_rollup /proc/$p/io",
+                        program);
+    g_autofree char *text = run(guest, command);
     return (AgentCost){
         .guest_us = number_of(text, "clock:"),
         .run_ns = number_of(text, "run:"),

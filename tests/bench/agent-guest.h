@@ -42,7 +42,10 @@ int64_t agent_guest_start(AgentGuest *guest, const char *command);
 int64_t agent_guest_output(AgentGuest *guest, int64_t pid);
 void agent_guest_end(AgentGuest *guest, int64_t pid);
 
-// What the agent has cost since its start, and holds now.
+// Whether the guest has such a program.
+bool agent_guest_has(AgentGuest *guest, const char *path);
+
+// What a program has cost since its start, and holds now.
 typedef struct AgentCost {
     int64_t guest_us; // the guest's clock
     int64_t run_ns;
@@ -56,4 +59,4 @@ typedef struct AgentCost {
     int64_t locked_kib;
 } AgentCost;
 
-AgentCost agent_guest_cost(AgentGuest *guest);
+AgentCost agent_guest_cost(AgentGuest *guest, const char *program);

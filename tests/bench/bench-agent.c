@@ -4,7 +4,8 @@
 //
 // - idle: memory, processor time, sleeps and system calls of the agent in a guest at rest, with a
 // subscriber;
-//   by the guest's own clock, which under TCG runs some 10 times slower than a processor would.
+//   by the guest's own clock, which under TCG runs some 10 times slower than a processor would;
+//   beside QEMU's guest agent in the same guest, if it is installed on this machine.
 // - spikes: the time from the first page touched past the edge to the report at the host's socket.
 //   The edge is where what is available would last one second at the pace of the spike: a fast
 //   spike begins there (150 MiB, touched as fast as possible), a slow leak (20 MiB/s) runs up to
@@ -20,6 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGENT "aerostat-agent"
+#define QEMU_GA "qemu-ga"
+#define QEMU_GA_PATH "/usr/sbin/" QEMU_GA
 #define SPARE_BYTES (150 * MIB)
 #define SPIKE_TIMEOUT_US (30 * SECOND_US)
 #define LEAK_BYTES_PER_S (20 * MIB)
@@ -53,9 +57,9 @@ static void measure_idle(AgentGuest *guest)
     int duration_s = bench_setting("AEROSTAT_BENCH_IDLE_S", 60, 3600);
     // The guest has booted just now.
     agent_guest_listen(guest, SETTLE_US);
-    AgentCost before = agent_guest_cost(guest);
+    AgentCost before = agent_guest_cost(guest, AGENT);
     int64_t reports = agent_guest_listen(guest, duration_s * SECOND_US);
-    AgentCost after = agent_guest_cost(guest);
+    AgentCost after = agent_guest_cost(guest, AGENT);
     double elapsed_s = (double)(after.guest_us - before.guest_us) / 1e6;
     double busy_us = (double)(after.run_ns - before.run_ns) / 1e3;
     double switches = (double)(after.switches - before.switches);
@@ -70,6 +74,22 @@ static void measure_idle(AgentGuest *guest)
            (double)(after.writes - before.writes) / count, busy_us / elapsed_s / 1e4,
            busy_us / count);
     fflush(stdout);
+}
+
+// QEMU's own agent in the same guest, when the image has it: started and left alone.
+static void measure_qemu_ga(AgentGuest *guest)
+{
+    if (!agent_guest_has(guest, QEMU_GA_PATH)) {
+        return;
+    }
+    int64_t pid =
+        agent_guest_start(guest, "exec " QEMU_GA_PATH " -m unix-listen -p /run/qga.sock -t /run");
+    agent_guest_listen(guest, SETTLE_US);
+    AgentCost cost = agent_guest_cost(guest, QEMU_GA);
+    agent_guest_end(guest, pid);
+    printf(", \"qemu-ga\": {\"resident-kib\": %" G_GINT64_FORMAT
+           ", \"anonymous-kib\": %" G_GINT64_FORMAT "}",
+           cost.resident_kib, cost.anonymous_kib);
 }
 
 // --- spikes -----------------------------------------------------------------------------------
@@ -179,6 +199,7 @@ int main(void)
     AgentGuest guest;
     agent_guest_boot(&guest, lab, 0);
     measure_idle(&guest);
+    measure_qemu_ga(&guest);
     measure_spikes(&guest, "no-swap");
     agent_guest_clear(&guest);
     agent_guest_boot(&guest, lab, ZRAM_BYTES);

@@ -3,11 +3,11 @@
 #
 # Builds the guest that end-to-end tests and the demo boot.
 #
-#   build-image.sh OUTDIR [AGENT_BINARY]
+#   build-image.sh OUTDIR [PROGRAM...]
 #
 #   OUTDIR/vmlinuz        the distribution's kernel for virtual machines
 #   OUTDIR/initrd.gz      its first file system: busybox, kernel modules, tests/guest/init and load.c
-#   OUTDIR/usr.squashfs   when given: the agent with the libraries it needs, its read-only disk
+#   OUTDIR/usr.squashfs   when given: the programs with the libraries they need, its read-only disk
 #
 # The agent lies on a disk as it would in any guest: what is not in use of it costs no memory, while
 # all of an initial RAM disk always does.
@@ -22,14 +22,18 @@
 set -euo pipefail
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 
-if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    echo "usage: build-image.sh OUTDIR [AGENT_BINARY]" >&2
+if [ $# -lt 1 ]; then
+    echo "usage: build-image.sh OUTDIR [PROGRAM...]" >&2
     exit 2
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 outdir=$(cd "$1" && pwd)
-agent=${2:+$(realpath "$2")}
+shift
+programs=()
+for program in "$@"; do
+    programs+=("$(realpath "$program")")
+done
 kernel=$(realpath -m "${AEROSTAT_KERNEL_DIR:-$outdir/kernel}")
 
 # Loaded by the guest's init, list by list; what they depend on is found by modprobe.
@@ -198,16 +202,16 @@ build_initrd() {
     pack "$tree" "$outdir/initrd.gz"
 }
 
-# Prints the shared libraries the binary $1 needs, the loader among them.
+# Prints the shared libraries the programs need, the loader among them.
 libraries_of() {
-    ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p'
+    ldd "$@" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | sort -u
 }
 
 # Uncompressed: under emulation, reading is quicker than unpacking.
 build_usr() {
     local tree=$1 library
-    install -D -m 755 "$agent" "$tree/sbin/aerostat-agent"
-    for library in $(libraries_of "$agent"); do
+    install -D -m 755 -t "$tree/sbin" "${programs[@]}"
+    for library in $(libraries_of "${programs[@]}"); do
         install -D -m 755 "$library" "$tree/${library#/usr/}"
     done
     mksquashfs "$tree" "$outdir/usr.squashfs.new" -noappend -all-root -noI -noD -noF -noX \
@@ -240,10 +244,10 @@ if ! is_current "$outdir/initrd.gz" "$initrd_inputs"; then
     say "initrd $(($(stat -c %s "$outdir/initrd.gz") / 1024)) KiB"
 fi
 
-if [ -n "$agent" ]; then
-    [ -x "$agent" ] || fail "$agent is no program"
+if [ ${#programs[@]} -gt 0 ]; then
     # shellcheck disable=SC2046 # a list of paths without blanks
-    usr_inputs=$(cat "$here/build-image.sh" "$agent" $(libraries_of "$agent") | sha256sum)
+    usr_inputs=$(cat "$here/build-image.sh" "${programs[@]}" $(libraries_of "${programs[@]}") |
+        sha256sum)
     if ! is_current "$outdir/usr.squashfs" "$usr_inputs"; then
         build_usr "$work/usr"
         echo "$usr_inputs" >"$outdir/usr.squashfs.stamp"
