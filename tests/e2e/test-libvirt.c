@@ -21,7 +21,7 @@ static const char domain_xml[] =
     "<name>alpha</name><memory unit='MiB'>512</memory><vcpu>1</vcpu>"
     "<os><type arch='x86_64' machine='q35'>hvm</type>"
     "<kernel>%s/vmlinuz</kernel><initrd>%s/initrd.gz</initrd>"
-    "<cmdline>console=ttyS0 quiet psi=1 panic=-1 "
+    "<cmdline>console=ttyS0 quiet psi=1 panic=-1 no_timer_check "
     "aerostat.port=org.qemu.guest_agent.0</cmdline></os>"
     "<cpu mode='maximum'/>"
     "<devices>"

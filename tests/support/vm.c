@@ -75,8 +75,9 @@ static void add_kernel(GStrvBuilder *arguments, const VmPlace *place, const VmOp
         add(arguments, "file=%s,format=raw,if=virtio,readonly=on", disk_path);
     }
     add(arguments, "-append");
+    // On a busy host an emulated timer may seem broken to the kernel, which then gives up.
     add(arguments,
-        "console=ttyS0 quiet psi=1 panic=-1 aerostat.agent=%d aerostat.balloon=%d "
+        "console=ttyS0 quiet psi=1 panic=-1 no_timer_check aerostat.agent=%d aerostat.balloon=%d "
         "aerostat.zram=%" G_GINT64_FORMAT " %s",
         !options->without_agent, options->balloon == VM_BALLOON_WORKING, options->zram_bytes,
         options->kernel_arguments ? options->kernel_arguments : "");
