@@ -53,7 +53,8 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PROTOCOL_OBJECTS := $(call objects,$(call sources,protocol protocol/transport))
 AGENT_OBJECTS := $(call objects,$(call sources,agent))
 POLICY_OBJECTS := $(call objects,$(call sources,host-controller/policy))
-CONTROLLER_OBJECTS := $(call objects,$(call sources,host-controller)) $(POLICY_OBJECTS)
+CONTROLLER_OBJECTS := $(call objects,$(call sources,host-controller host-controller/journal)) \
+                      $(POLICY_OBJECTS)
 CTL_OBJECTS := $(call objects,$(call sources,host-controller/ctl))
 SIM_OBJECTS := $(call objects,$(call sources,host-controller/sim))
 SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support))
@@ -136,12 +137,14 @@ list-fuzz:
 	@echo $(FUZZERS)
 $(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
                                 agent/*.[ch] host-controller/*.[ch] \
-                                host-controller/policy/*.[ch] host-controller/sim/*.[ch])
+                                host-controller/journal/*.[ch] host-controller/policy/*.[ch] \
+                                host-controller/sim/*.[ch])
 	@mkdir -p $(@D)
 	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
 	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) -o $@ $< \
 	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
-	      $(call sources,host-controller host-controller/policy host-controller/sim) \
+	      $(call sources,host-controller host-controller/journal host-controller/policy \
+                      host-controller/sim) \
 	      $(procps_libs) $(http_libs) $(pkg_libs)
 
 .PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo

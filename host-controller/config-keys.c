@@ -9,6 +9,9 @@
 
 #define MAX_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
+// Below it a journal would hold next to nothing.
+#define LEAST_JOURNAL_BYTES (INT64_C(1) << 20)
+
 // --- values -----------------------------------------------------------------------------------
 
 static bool invalid(GError **error, const char *text, const char *what)
@@ -64,6 +67,28 @@ static bool parse_metrics(const char *text, void *member, GError **error)
     g_free(*metrics);
     *metrics = off ? NULL : g_strdup(text);
     return true;
+}
+
+static bool parse_journal(const char *text, void *member, GError **error)
+{
+    char **path = member;
+    bool off = text[0] == '\0';
+    if (!off && !g_path_is_absolute(text)) {
+        return invalid(error, text, "an absolute path");
+    }
+    if (!off && g_str_has_suffix(text, "/")) {
+        return invalid(error, text, "the path of a file");
+    }
+    g_free(*path);
+    *path = off ? NULL : g_strdup(text);
+    return true;
+}
+
+static bool parse_journal_size(const char *text, void *member, GError **error)
+{
+    int64_t *bytes = member;
+    return size_parse(text, bytes, error) &&
+           (*bytes >= LEAST_JOURNAL_BYTES || invalid(error, text, "1M or more"));
 }
 
 static bool is_nothing(const RelativeSize *size)
@@ -142,6 +167,8 @@ static const ConfigKey controller_keys[] = {
     {"mode", parse_mode, offsetof(Config, mode)},
     {"socket", parse_socket_path, offsetof(Config, socket_path)},
     {"metrics", parse_metrics, offsetof(Config, metrics_address)},
+    {"journal", parse_journal, offsetof(Config, journal_path)},
+    {"journal-size", parse_journal_size, offsetof(Config, journal_size_bytes)},
     {"on-exit", parse_on_exit, offsetof(Config, release_on_exit)},
     {0},
 };
@@ -201,7 +228,7 @@ const ConfigKey *config_key_find(ConfigGroup group, const char *name)
 
 bool config_key_may_be_empty(const ConfigKey *key)
 {
-    return key->parse == parse_metrics;
+    return key->parse == parse_metrics || key->parse == parse_journal;
 }
 
 const ConfigKey *config_guest_key(GuestKey key)

@@ -53,12 +53,23 @@ void guest_config_free(GuestConfig *guest)
     }
 }
 
+// A service has a folder for its logs, of which systemd tells it (LogsDirectory=, systemd.exec(5)).
+static char *default_journal_path(void)
+{
+    const char *folder = g_getenv("LOGS_DIRECTORY");
+    return folder && g_path_is_absolute(folder)
+               ? g_build_filename(folder, CONFIG_DEFAULT_JOURNAL_NAME, NULL)
+               : NULL;
+}
+
 static Config *config_new(void)
 {
     Config *config = g_new(Config, 1);
     *config = (Config){
         .mode = CONTROLLER_MODE_BALANCE,
         .socket_path = g_strdup(CONFIG_DEFAULT_SOCKET),
+        .journal_path = default_journal_path(),
+        .journal_size_bytes = INT64_C(256) << 20,
         .reserve = {.relative = true, .permyriad = 1000},
         .budget_auto = true,
         .guests = g_ptr_array_new_with_free_func((GDestroyNotify)guest_config_free),
@@ -71,6 +82,7 @@ void config_free(Config *config)
     if (config) {
         g_free(config->socket_path);
         g_free(config->metrics_address);
+        g_free(config->journal_path);
         g_ptr_array_unref(config->guests);
         g_free(config);
     }

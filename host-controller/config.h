@@ -41,15 +41,19 @@ typedef struct Config {
     bool release_on_exit; // at its end every guest is given back what its balloon holds
     // Where the metrics endpoint listens; NULL: nowhere.
     char *metrics_address;
-    RelativeSize reserve; // of the host's memory, never given to guests; below 100%
-    bool budget_auto;     // whatever the host has beyond the reserve
-    RelativeSize budget;  // of the host's memory; unless budget_auto; never 0
-    GPtrArray *guests;    // GuestConfig*, in the order of their first mention
+    char *journal_path;         // where decisions are recorded; NULL: nowhere
+    int64_t journal_size_bytes; // the most its files take together
+    RelativeSize reserve;       // of the host's memory, never given to guests; below 100%
+    bool budget_auto;           // whatever the host has beyond the reserve
+    RelativeSize budget;        // of the host's memory; unless budget_auto; never 0
+    GPtrArray *guests;          // GuestConfig*, in the order of their first mention
 } Config;
 
 // Built-in locations.
 #define CONFIG_DEFAULT_PATH "/etc/aerostat/controller.conf"
 #define CONFIG_DEFAULT_SOCKET "/run/aerostat/controller.sock"
+// In the folder that LOGS_DIRECTORY names; without it there is no journal by default.
+#define CONFIG_DEFAULT_JOURNAL_NAME "decisions.jsonl"
 
 // Error domain. The message is ready for a person: a line "FILE:LINE: [group] key: what is wrong"
 // for every mistake found, without a newline after the last; what belongs to no key or no group has

@@ -40,6 +40,7 @@ static void observe_silent(Controller *controller, int64_t now_us)
                 .bound = POLICY_BOUND_UNMANAGED,
             };
             g_array_append_val(controller->observations, observation);
+            g_ptr_array_add(controller->silent, guest);
         }
     }
 }
@@ -48,6 +49,7 @@ static void observe_guests(Controller *controller, int64_t now_us)
 {
     g_array_set_size(controller->observations, 0);
     g_ptr_array_set_size(controller->observed, 0);
+    g_ptr_array_set_size(controller->silent, 0);
     for (guint i = 0; i < controller->guests->len; i++) {
         Guest *guest = g_ptr_array_index(controller->guests, i);
         if (guest_is_known(guest)) {
@@ -92,8 +94,8 @@ static void check_start(Controller *controller, int64_t now_us)
 }
 
 // Counts the plan made at `now_us`, and how long the reports that it answered had waited for its
-// commands. A report that led to none was not answered late.
-static void tally_plan(Controller *controller, int64_t now_us)
+// commands. A report that led to none was not answered late. Returns whether there were commands.
+static bool tally_plan(Controller *controller, int64_t now_us)
 {
     bool sent = false;
     for (guint i = 0; i < controller->guests->len; i++) {
@@ -109,6 +111,29 @@ static void tally_plan(Controller *controller, int64_t now_us)
         guest->unanswered_us = 0;
     }
     controller->tally.plans++;
+    return sent;
+}
+
+static void record_plan(Controller *controller, const PolicyHost *host, bool sent, int64_t now_us)
+{
+    for (guint i = 0; i < controller->observed->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->observed, i);
+        controller_journal_guest(controller->journal, guest->config->name, &guest->history);
+    }
+    for (guint i = 0; i < controller->silent->len; i++) {
+        const Guest *guest = g_ptr_array_index(controller->silent, i);
+        controller_journal_guest(controller->journal, guest->config->name, NULL);
+    }
+    JournalHost recorded = {
+        .mode = controller->mode,
+        .budget_bytes = host->budget_bytes,
+        .total_bytes = host_memory(controller->host)->total_bytes,
+        .adopting = host->adopting,
+        .starting = controller->starting,
+        .ending = controller->ended != NULL,
+    };
+    controller_journal_end(controller->journal, &recorded,
+                           (const PolicyGuest *)controller->observations->data, sent, now_us);
 }
 
 // At the end everybody is to have all it may, and nobody less than it has.
@@ -167,6 +192,7 @@ static void make_plan(void *context)
     if (controller->ended) {
         ask_for_all(guests, controller->observations->len);
     }
+    controller_journal_begin(controller->journal, guests, controller->observations->len);
     policy_plan(&host, guests, controller->observations->len);
     if (!controller->ended) {
         check_overcommitment(controller, &host);
@@ -176,7 +202,8 @@ static void make_plan(void *context)
     }
     carry_out(controller, guests, now_us);
     controller->planned_us = now_us;
-    tally_plan(controller, now_us);
+    bool sent = tally_plan(controller, now_us);
+    record_plan(controller, &host, sent, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
     // For the next plan: whoever waits for this one need not wait for that too.
     host_refresh(controller->host);
@@ -190,6 +217,12 @@ static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)
     timer_arm_by(controller->plan_timer, controller->planned_us + wait_us);
 }
 
+static void on_reported(const Guest *guest, const PolicySample *sample, void *context)
+{
+    Controller *controller = context;
+    controller_journal_report(controller->journal, guest->config->name, sample);
+}
+
 static void on_reached(int64_t elapsed_us, void *context)
 {
     Controller *controller = context;
@@ -199,6 +232,7 @@ static void on_reached(int64_t elapsed_us, void *context)
 const GuestHandlers controller_guest_handlers = {
     .changed = on_guest_changed,
     .event = controller_emit,
+    .reported = on_reported,
     .reached = on_reached,
 };
 
@@ -206,6 +240,7 @@ void controller_plan_init(Controller *controller)
 {
     controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));
     controller->observed = g_ptr_array_new();
+    controller->silent = g_ptr_array_new();
     controller->plan_timer = timer_new(make_plan, controller);
     controller->release_timer = timer_new(finish_release, controller);
     controller->tally.reaction = metrics_histogram_of_reactions();
@@ -216,6 +251,7 @@ void controller_plan_clear(Controller *controller)
 {
     g_array_unref(controller->observations);
     g_ptr_array_unref(controller->observed);
+    g_ptr_array_unref(controller->silent);
     timer_free(controller->plan_timer);
     timer_free(controller->release_timer);
 }
@@ -224,6 +260,7 @@ void controller_plan_forget(Controller *controller)
 {
     g_array_set_size(controller->observations, 0);
     g_ptr_array_set_size(controller->observed, 0);
+    g_ptr_array_set_size(controller->silent, 0);
 }
 
 void controller_plan_now(Controller *controller)

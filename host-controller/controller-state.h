@@ -4,6 +4,7 @@
 // steering) and controller-plan.c (the plans and what follows from them); nobody else includes it.
 #pragma once
 
+#include "host-controller/controller-journal.h"
 #include "host-controller/controller.h"
 
 #include "protocol/transport/timer.h"
@@ -23,9 +24,11 @@ struct Controller {
 
     Host *host;
     Timer *plan_timer;
-    int64_t planned_us;   // when the last plan was made
-    GArray *observations; // PolicyGuest: the working memory of a plan
-    GPtrArray *observed;  // Guest*, beside it
+    int64_t planned_us;         // when the last plan was made
+    GArray *observations;       // PolicyGuest: the working memory of a plan
+    GPtrArray *observed;        // Guest*, beside it
+    GPtrArray *silent;          // Guest*, beside the rest of it: what QEMU has not told is guessed
+    ControllerJournal *journal; // NULL: none
     bool overcommitted;
     ControllerTally tally;
 

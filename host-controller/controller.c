@@ -61,6 +61,26 @@ static void apply_config(Controller *controller)
     controller_plan_now(controller);
 }
 
+static ControllerJournal *new_journal(const Config *config)
+{
+    return config->journal_path
+               ? controller_journal_new(config->journal_path, config->journal_size_bytes)
+               : NULL;
+}
+
+// Takes over the journal's settings; a file that was renamed is begun anew.
+static void apply_journal(Controller *controller, const Config *former)
+{
+    const Config *config = controller->config;
+    if (g_strcmp0(config->journal_path, former->journal_path) == 0 &&
+        config->journal_size_bytes == former->journal_size_bytes) {
+        controller_journal_reopen(controller->journal);
+        return;
+    }
+    controller_journal_free(controller->journal);
+    controller->journal = new_journal(config);
+}
+
 bool controller_reload(Controller *controller, GError **error)
 {
     bool optional = strcmp(controller->config_path, CONFIG_DEFAULT_PATH) == 0;
@@ -75,8 +95,9 @@ bool controller_reload(Controller *controller, GError **error)
     if (g_strcmp0(config->metrics_address, controller->config->metrics_address) != 0) {
         g_message("the metrics stay where they are until the next start");
     }
-    config_free(controller->config);
+    g_autoptr(Config) former = controller->config;
     controller->config = config;
+    apply_journal(controller, former);
     apply_config(controller);
     g_message("configuration read from %s", controller->config_path);
     return true;
@@ -97,6 +118,7 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     controller_plan_init(controller);
     controller->host = host;
+    controller->journal = new_journal(config);
     apply_config(controller);
     controller->adopting = true;
     return controller;
@@ -113,6 +135,7 @@ void controller_free(Controller *controller)
     g_ptr_array_unref(controller->guests);
     g_hash_table_unref(controller->by_name);
     controller_plan_clear(controller);
+    controller_journal_free(controller->journal);
     host_free(controller->host);
     config_free(controller->config);
     g_free(controller->config_path);
@@ -200,6 +223,11 @@ int64_t controller_budget_bytes(const Controller *controller)
 const HostMemory *controller_host_memory(const Controller *controller)
 {
     return host_memory(controller->host);
+}
+
+JournalTally controller_journal(const Controller *controller)
+{
+    return controller_journal_tally(controller->journal);
 }
 
 bool controller_is_overcommitted(const Controller *controller)

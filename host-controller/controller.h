@@ -9,6 +9,7 @@
 
 #include "host-controller/guest.h"
 #include "host-controller/host.h"
+#include "host-controller/journal/writer.h"
 #include "host-controller/metrics-histogram.h"
 
 typedef struct Controller Controller;
@@ -60,5 +61,7 @@ int64_t controller_started_us(const Controller *controller);
 const ControllerTally *controller_tally(const Controller *controller);
 int64_t controller_budget_bytes(const Controller *controller);
 const HostMemory *controller_host_memory(const Controller *controller);
+// What has come of the decision journal's lines; zeroes without one.
+JournalTally controller_journal(const Controller *controller);
 // Whether the least that the guests can be brought to is above the budget.
 bool controller_is_overcommitted(const Controller *controller);

@@ -317,6 +317,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
         .refault_bytes = memory_report_get(report, REPORT_PAGING_REFAULT_FILE),
     };
     policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
+    guest->handlers->reported(guest, &sample, guest->context);
     bool urgent = report->reason == REPORT_REASON_TREND ||
                   report->reason == REPORT_REASON_PRESSURE || lacks_memory(guest);
     // However often a guest cries for help, it does not drive the others' plans.

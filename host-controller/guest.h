@@ -28,6 +28,8 @@ typedef struct GuestHandlers {
     // Something happened that clients of the control socket are told: an event of
     // protocol/controller.json. The reference to `data` is handed over.
     void (*event)(const char *name, json_t *data, void *context);
+    // A report was taken into the guest's history and demand, as this sample.
+    void (*reported)(const Guest *guest, const PolicySample *sample, void *context);
     // The guest's balloon reached its target, this long after it set out for it.
     void (*reached)(int64_t elapsed_us, void *context);
 } GuestHandlers;

@@ -67,6 +67,13 @@ const MetricsFamily metrics_host_families[] = {
     {"aerostat_control_dropped_events", COUNTER, NONE,
      "Events dropped because a client of the control socket did not read them.",
      HOST_VALUE_DROPPED_EVENTS, 1, NULL, NULL},
+    {"aerostat_journal_lines", COUNTER, NONE, "Lines written to the decision journal.",
+     HOST_VALUE_JOURNAL_LINES, 1, NULL, NULL},
+    {"aerostat_journal_dropped_lines", COUNTER, NONE,
+     "Lines the decision journal lost: its disk was full, too slow or gone.",
+     HOST_VALUE_JOURNAL_DROPPED, 1, NULL, NULL},
+    {"aerostat_journal_written_bytes", COUNTER, BYTES, "Written to the decision journal.",
+     HOST_VALUE_JOURNAL_BYTES, 1, NULL, NULL},
 };
 const size_t metrics_host_family_count = G_N_ELEMENTS(metrics_host_families);
 

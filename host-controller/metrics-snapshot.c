@@ -100,6 +100,10 @@ MetricsSnapshot *metrics_snapshot_new(const Controller *controller, const Contro
     snapshot->host[HOST_VALUE_GUESTS] = controller_guests(controller)->len;
     snapshot->host[HOST_VALUE_PLANS] = (int64_t)tally->plans;
     snapshot->host[HOST_VALUE_DROPPED_EVENTS] = (int64_t)control_server_dropped_events(control);
+    JournalTally journal = controller_journal(controller);
+    snapshot->host[HOST_VALUE_JOURNAL_LINES] = (int64_t)journal.lines;
+    snapshot->host[HOST_VALUE_JOURNAL_DROPPED] = (int64_t)journal.dropped;
+    snapshot->host[HOST_VALUE_JOURNAL_BYTES] = (int64_t)journal.bytes;
     snapshot->reaction = tally->reaction;
     snapshot->handover = tally->handover;
     sample_guests(snapshot, controller_guests(controller), now_us);

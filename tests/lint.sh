@@ -50,8 +50,13 @@ lint_architecture() {
     check_includes agent agent/ protocol/
     check_includes host-controller host-controller/ protocol/
     check_includes host-controller/policy host-controller/policy/
-    # The simulator drives the policy and the balloon's state machine, both pure, and nothing else.
+    # Of what the controller does around the policy, the journal sees its configuration's words alone.
+    check_includes host-controller/journal host-controller/journal/ host-controller/policy/ \
+        host-controller/config.h protocol/
+    # The simulator drives the policy and the balloon's state machine, both pure, reads journals, and
+    # knows nothing else.
     check_includes host-controller/sim host-controller/sim/ host-controller/policy/ \
+        host-controller/journal/ host-controller/config.h \
         host-controller/balloon.h host-controller/backoff.h protocol/
     # config.h for the built-in locations alone.
     check_includes host-controller/ctl host-controller/ctl/ host-controller/config.h protocol/

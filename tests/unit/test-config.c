@@ -226,6 +226,7 @@ static void test_the_sample_says_the_defaults_when_its_comments_are_removed(void
     assert_string_equal(config->socket_path, CONFIG_DEFAULT_SOCKET);
     assert_percent(&config->reserve, 10);
     assert_true(config->budget_auto);
+    assert_int_equal(config->journal_size_bytes, INT64_C(256) << 20);
     const GuestConfig *guest = guest_at(config, 0);
     assert_percent(&guest->min, 25);
     assert_percent(&guest->max, 100);
