@@ -12,5 +12,6 @@ typedef enum SimExit {
 // Reads its own options; argv[0] is the subcommand's name.
 typedef SimExit SimCommand(int argc, char **argv);
 
+SimCommand sim_replay;
 SimCommand sim_run;
 SimCommand sim_step;

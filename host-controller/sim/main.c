@@ -15,6 +15,8 @@ static const struct {
     SimCommand *run;
 } subcommands[] = {
     {"run", "Simulate hosts with guests and print what came of it", sim_run},
+    {"replay", "Plan anew what a controller's journal recorded, or with other settings",
+     sim_replay},
     {"step", "Read observations, one JSON object a line, and write a plan for each", sim_step},
 };
 

@@ -4,6 +4,7 @@
 #include "host-controller/sim/budget-search.h"
 #include "host-controller/sim/command.h"
 #include "host-controller/sim/jobs.h"
+#include "host-controller/sim/progress.h"
 #include "host-controller/sim/quantity.h"
 #include "host-controller/sim/result.h"
 #include "host-controller/sim/run-options.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define BAR_COLUMNS 40
 #define DEFAULT_TRACE_PERMILLE 1050
 // Results of single guests are listed up to this many.
 #define MAX_LISTED_GUESTS 50
@@ -102,13 +102,9 @@ static void work(size_t index, void *result, void *context)
 static void show_progress(size_t done, size_t count, void *context)
 {
     const Run *run = context;
-    if (!run->shows_progress) {
-        return;
+    if (run->shows_progress) {
+        progress_show(done, count, "hosts");
     }
-    int full = (int)(done * BAR_COLUMNS / count);
-    fprintf(stderr, "\r[%.*s%.*s] %zu of %zu hosts%s", full,
-            "########################################", BAR_COLUMNS - full,
-            "........................................", done, count, done == count ? "\n" : "");
 }
 
 static json_t *about_run(const Run *run)
