@@ -6,13 +6,12 @@
 #include <string.h>
 
 // In steps of this the model moves balloons and plans, as often as the controller looks at one that
-// moves.
+// moves; the longer a move takes, the longer the steps, a hundredth of it.
 #define STEP_US (10 * SIM_MS)
+#define STEP_DIVISOR 100
 #define BALLOON_BYTES_PER_S SIM_GIB
 // Two lines are never further apart than five minutes; a longer time was not recorded.
 #define MOST_ELAPSED_US (600 * SIM_S)
-// No move takes longer: 16 TiB at the balloon's speed would. It only bounds the work.
-#define MOST_STEPS 20000
 
 typedef struct Modelled {
     ReplayTally tally;
@@ -157,17 +156,19 @@ static void plan(ReplayModel *model)
 static void advance(ReplayModel *model, int64_t elapsed_us)
 {
     bool moves = model->settings != NULL;
-    for (int step = 0; moves && elapsed_us > 0 && step < MOST_STEPS; step++) {
-        int64_t step_us = sim_min(elapsed_us, STEP_US);
+    int64_t passed_us = 0;
+    while (moves && passed_us < elapsed_us) {
+        int64_t step_us = sim_max(passed_us / STEP_DIVISOR, STEP_US);
+        step_us = sim_min(step_us, elapsed_us - passed_us);
         count(model, step_us);
-        elapsed_us -= step_us;
+        passed_us += step_us;
         moves = move(model, step_us);
         if (moves) {
             plan(model);
         }
     }
-    if (elapsed_us > 0) {
-        count(model, elapsed_us);
+    if (passed_us < elapsed_us) {
+        count(model, elapsed_us - passed_us);
     }
 }
 

@@ -25,7 +25,7 @@ static void setting_clear(void *data)
 
 void replay_settings_init(ReplaySettings *settings)
 {
-    *settings = (ReplaySettings){.guests = g_array_new(FALSE, FALSE, sizeof(GuestSetting))};
+    *settings = (ReplaySettings){.guests = g_array_new(FALSE, TRUE, sizeof(GuestSetting))};
     g_array_set_clear_func(settings->guests, setting_clear);
 }
 
@@ -71,13 +71,11 @@ static bool add_guest(ReplaySettings *settings, const char *rest, const char *va
     if (!dot || dot == rest) {
         return invalid(error, rest, "a guest's name, a dot, and min, max or weight");
     }
-    GuestSetting setting = {0};
-    if (!read_value(&setting, dot + 1, value, error)) {
-        return false;
-    }
-    setting.name = g_strndup(rest, (size_t)(dot - rest));
-    g_array_append_val(settings->guests, setting);
-    return true;
+    guint count = settings->guests->len;
+    g_array_set_size(settings->guests, count + 1);
+    GuestSetting *setting = &g_array_index(settings->guests, GuestSetting, count);
+    setting->name = g_strndup(rest, (size_t)(dot - rest));
+    return read_value(setting, dot + 1, value, error);
 }
 
 bool replay_settings_add(ReplaySettings *settings, const char *text, GError **error)

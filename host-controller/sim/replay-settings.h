@@ -20,7 +20,8 @@ void replay_settings_clear(ReplaySettings *settings);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ReplaySettings, replay_settings_clear)
 
 // Adds one: mode=MODE, budget=SIZE, guest.NAME.min=SIZE, .max=SIZE or .weight=N, NAME being * for
-// all guests; a later one overrides an earlier. PROTOCOL_ERROR_INVALID.
+// all guests; a later one overrides an earlier. PROTOCOL_ERROR_INVALID, after which they are good
+// for nothing.
 bool replay_settings_add(ReplaySettings *settings, const char *text, GError **error);
 // Whether there is any.
 bool replay_settings_given(const ReplaySettings *settings);

@@ -225,7 +225,8 @@ static void test_a_file_renamed_by_others_is_left_to_them(void **state)
     hand_over(rig, &pair, 800 * MIB);
     assert_int_equal(rig_stop(rig), 0);
     assert_false(rig_has_said(rig, "decisions are not recorded"));
-    json_decref(assert_replays(rig, NULL));
+    g_autoptr(json_t) found = assert_replays(rig, NULL);
+    assert_int_equal(number(found, "dropped-lines"), 0);
 }
 
 static void test_a_folder_that_goes_is_told_of_once_and_used_again_when_it_is_back(void **state)
