@@ -7,7 +7,7 @@
 // another guest floods it as fast as it can write.
 //
 // AEROSTAT_BENCH_PROBES (default 200) reports are timed in each case; AEROSTAT_BENCH_ONLY names one
-// number of guests.
+// number of guests; with AEROSTAT_BENCH_JOURNAL decisions are recorded.
 #include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/guest-farm.h"
@@ -187,11 +187,14 @@ static void start(Bench *bench)
     g_autoptr(GError) error = NULL;
     const char *build = g_getenv("AEROSTAT_BUILD");
     g_autofree char *guests = guest_farm_configuration(bench->farm);
+    g_autofree char *journal = g_getenv("AEROSTAT_BENCH_JOURNAL")
+                                   ? scratch_path(&bench->scratch, "decisions.jsonl")
+                                   : g_strdup("");
     g_autofree char *text =
         g_strdup_printf("[controller]\nmode=reclaim\nsocket=%s/controller.sock\n"
-                        "metrics=127.0.0.1:%u\n[host]\nreserve=0\nbudget=100%%\n"
+                        "journal=%s\nmetrics=127.0.0.1:%u\n[host]\nreserve=0\nbudget=100%%\n"
                         "[defaults]\nmin=1M\n%s",
-                        bench->scratch.folder, bench->metrics_port, guests);
+                        bench->scratch.folder, journal, bench->metrics_port, guests);
     g_autofree char *config = scratch_write(&bench->scratch, "controller.conf", text, -1);
     g_autofree char *log = scratch_path(&bench->scratch, "controller.log");
     g_autofree char *program =
