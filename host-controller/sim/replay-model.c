@@ -197,8 +197,8 @@ static void take_guest(ReplayModel *model, Modelled *guest, const JournalGuest *
     }
     int64_t firm_bytes =
         in_range(input.demand.committed_bytes) + in_range(input.demand.headroom_bytes);
-    // Of one that says nothing it is not known.
-    guest->firm_bytes = input.fresh ? sim_min(firm_bytes, in_range(input.max_bytes)) : 0;
+    // Of one that says nothing it is not known. Its max is no excuse: that is a setting.
+    guest->firm_bytes = input.fresh ? sim_min(firm_bytes, guest->size_bytes) : 0;
     g_ptr_array_add(model->present, guest);
     g_array_append_val(model->inputs, input);
 }

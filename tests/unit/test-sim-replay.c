@@ -263,6 +263,17 @@ static void test_a_guest_with_less_than_it_needs_is_short_for_as_long(void **sta
     assert_int_equal(replay_model_tally(play->recorded).short_us, 0);
 }
 
+static void test_a_max_below_what_a_guest_needs_leaves_it_short(void **state)
+{
+    Play *play = *state;
+    assert_true(add(&play->settings, "guest.a.max=200M"));
+    play_line(play, FULL(1, 1000000, "\"a\":{" GUEST "}"));
+    play_line(play, PART(2, 101000000, ""));
+    ReplayTally changed = replay_model_tally(play->changed);
+    assert_true(changed.short_us > 99 * SECOND);
+    assert_true(changed.short_mib_s > 32 * 99 && changed.short_mib_s <= 32 * 100);
+}
+
 static void test_time_that_nobody_recorded_is_not_counted(void **state)
 {
     Play *play = *state;
@@ -300,6 +311,7 @@ int main(void)
         TEST(test_settings_change_what_they_name_and_nothing_else),
         PLAY(test_reclaim_would_have_returned_what_is_idle),
         PLAY(test_a_guest_with_less_than_it_needs_is_short_for_as_long),
+        PLAY(test_a_max_below_what_a_guest_needs_leaves_it_short),
         PLAY(test_time_that_nobody_recorded_is_not_counted),
         PLAY(test_a_guest_that_cannot_be_moved_stays_where_it_was),
     };
