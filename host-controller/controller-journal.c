@@ -29,11 +29,11 @@ ControllerJournal *controller_journal_new(const char *path, int64_t size_bytes)
     return journal;
 }
 
-void controller_journal_free(ControllerJournal *journal)
+void controller_journal_free(ControllerJournal *journal, int64_t patience_us)
 {
     if (journal) {
         journal_recorder_free(journal->recorder);
-        journal_writer_free(journal->writer);
+        journal_writer_free(journal->writer, patience_us);
         g_array_unref(journal->before);
         g_ptr_array_unref(journal->names);
         g_ptr_array_unref(journal->histories);
@@ -102,10 +102,10 @@ void controller_journal_end(ControllerJournal *journal, const JournalHost *host,
     }
 }
 
-void controller_journal_reopen(ControllerJournal *journal)
+void controller_journal_begin_anew(ControllerJournal *journal, int64_t size_bytes)
 {
     if (journal) {
-        journal_writer_reopen(journal->writer);
+        journal_writer_begin_anew(journal->writer, size_bytes);
     }
 }
 

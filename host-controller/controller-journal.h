@@ -11,7 +11,8 @@ typedef struct ControllerJournal ControllerJournal;
 
 // Starts a journal at `path`, of `size_bytes` at most in all its files.
 ControllerJournal *controller_journal_new(const char *path, int64_t size_bytes);
-void controller_journal_free(ControllerJournal *journal);
+// Waits for the files, so long at most.
+void controller_journal_free(ControllerJournal *journal, int64_t patience_us);
 
 // A guest's report, which the policy was just told of.
 void controller_journal_report(ControllerJournal *journal, const char *name,
@@ -26,6 +27,6 @@ void controller_journal_guest(ControllerJournal *journal, const char *name,
 void controller_journal_end(ControllerJournal *journal, const JournalHost *host,
                             const PolicyGuest *guests, bool sent, int64_t now_us);
 
-// The files may have been renamed.
-void controller_journal_reopen(ControllerJournal *journal);
+// The files may have been renamed, and their size may be another.
+void controller_journal_begin_anew(ControllerJournal *journal, int64_t size_bytes);
 JournalTally controller_journal_tally(const ControllerJournal *journal);

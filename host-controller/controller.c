@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+// At the end a slow disk has so long to take what the journal still has to say.
+#define JOURNAL_PATIENCE_US INT64_C(2000000)
+
 void controller_emit(const char *name, json_t *data, void *context)
 {
     Controller *controller = context;
@@ -72,12 +75,12 @@ static ControllerJournal *new_journal(const Config *config)
 static void apply_journal(Controller *controller, const Config *former)
 {
     const Config *config = controller->config;
-    if (g_strcmp0(config->journal_path, former->journal_path) == 0 &&
-        config->journal_size_bytes == former->journal_size_bytes) {
-        controller_journal_reopen(controller->journal);
+    if (g_strcmp0(config->journal_path, former->journal_path) == 0) {
+        controller_journal_begin_anew(controller->journal, config->journal_size_bytes);
         return;
     }
-    controller_journal_free(controller->journal);
+    // What is still to be written there the loop does not wait for.
+    controller_journal_free(controller->journal, 0);
     controller->journal = new_journal(config);
 }
 
@@ -135,7 +138,7 @@ void controller_free(Controller *controller)
     g_ptr_array_unref(controller->guests);
     g_hash_table_unref(controller->by_name);
     controller_plan_clear(controller);
-    controller_journal_free(controller->journal);
+    controller_journal_free(controller->journal, JOURNAL_PATIENCE_US);
     host_free(controller->host);
     config_free(controller->config);
     g_free(controller->config_path);

@@ -12,7 +12,6 @@
 #define LEAST_FULL_LINES 4
 // Lines of 10,000 guests told in full take 9 MiB; ordinary ones less than a kilobyte.
 #define QUEUE_BYTES ((gsize)16 * 1024 * 1024)
-#define END_PATIENCE_US (2 * G_USEC_PER_SEC)
 #define FILE_MODE 0640
 
 typedef struct Line {
@@ -30,6 +29,7 @@ struct JournalWriter {
     // Under the mutex.
     GQueue lines; // Line *
     gsize queued_bytes;
+    int64_t most_file_bytes;
     int64_t file_bytes; // of the file being written
     gsize full_bytes;   // of the last line that stood by itself
     bool rotating;      // one that begins a file waits
@@ -41,7 +41,6 @@ struct JournalWriter {
 
     // The thread's own.
     char *path;
-    int64_t most_file_bytes;
     int fd;    // -1: not open
     bool torn; // the file ends in the middle of a line
     bool told; // that it cannot be written
@@ -177,7 +176,7 @@ static bool append(JournalWriter *writer, const Line *line, GError **error)
     if ((writer->torn && !write_all(writer->fd, "\n", 1)) ||
         !write_all(writer->fd, line->text, line->length)) {
         fail(error, "cannot write to", writer->path);
-        writer->torn = before < 0 || ftruncate(writer->fd, before) != 0;
+        writer->torn |= before < 0 || ftruncate(writer->fd, before) != 0;
         return false;
     }
     writer->torn = false;
@@ -258,6 +257,14 @@ static void *work(void *context)
 
 // --- the loop's side --------------------------------------------------------------------------
 
+void journal_writer_begin_anew(JournalWriter *writer, int64_t size_bytes)
+{
+    g_mutex_lock(&writer->mutex);
+    writer->lost = true;
+    writer->most_file_bytes = size_bytes / JOURNAL_FILES;
+    g_mutex_unlock(&writer->mutex);
+}
+
 JournalWriter *journal_writer_new(const char *path, int64_t size_bytes)
 {
     JournalWriter *writer = g_new0(JournalWriter, 1);
@@ -267,19 +274,18 @@ JournalWriter *journal_writer_new(const char *path, int64_t size_bytes)
     g_cond_init(&writer->changed);
     g_queue_init(&writer->lines);
     writer->path = g_strdup(path);
-    writer->most_file_bytes = size_bytes / JOURNAL_FILES;
     writer->fd = -1;
-    writer->lost = true;
+    journal_writer_begin_anew(writer, size_bytes);
     g_thread_unref(g_thread_new("journal", work, writer));
     return writer;
 }
 
-void journal_writer_free(JournalWriter *writer)
+void journal_writer_free(JournalWriter *writer, int64_t patience_us)
 {
     if (!writer) {
         return;
     }
-    int64_t deadline_us = g_get_monotonic_time() + END_PATIENCE_US;
+    int64_t deadline_us = g_get_monotonic_time() + patience_us;
     g_mutex_lock(&writer->mutex);
     writer->ends = true;
     g_cond_signal(&writer->changed);
@@ -337,13 +343,6 @@ void journal_writer_count_dropped(JournalWriter *writer)
 {
     g_mutex_lock(&writer->mutex);
     writer->tally.dropped++;
-    g_mutex_unlock(&writer->mutex);
-}
-
-void journal_writer_reopen(JournalWriter *writer)
-{
-    g_mutex_lock(&writer->mutex);
-    writer->lost = true;
     g_mutex_unlock(&writer->mutex);
 }
 

@@ -26,8 +26,8 @@ typedef struct JournalTally {
 // Starts writing to `path`, whose files together are to take no more than `size_bytes` (a line may
 // exceed it). Files are made with mode 0640. Whatever is wrong with them is logged, once.
 JournalWriter *journal_writer_new(const char *path, int64_t size_bytes);
-// Writes what waits, for two seconds at most.
-void journal_writer_free(JournalWriter *writer);
+// Waits for what is queued to be written, so long at most. The thread goes on with it by itself.
+void journal_writer_free(JournalWriter *writer, int64_t patience_us);
 
 typedef enum JournalState {
     JOURNAL_STATE_READY,
@@ -44,7 +44,8 @@ void journal_writer_put(JournalWriter *writer, const GString *line, bool full);
 // Counts a line that was not even made.
 void journal_writer_count_dropped(JournalWriter *writer);
 
-// The file may have been renamed: the next line stands by itself, wherever it goes.
-void journal_writer_reopen(JournalWriter *writer);
+// The file may have been renamed: the next line stands by itself, wherever it goes. From now on the
+// files take `size_bytes`.
+void journal_writer_begin_anew(JournalWriter *writer, int64_t size_bytes);
 
 JournalTally journal_writer_tally(JournalWriter *writer);

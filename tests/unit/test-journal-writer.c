@@ -36,7 +36,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     Fixture *fixture = *state;
-    journal_writer_free(fixture->writer);
+    journal_writer_free(fixture->writer, PATIENCE_US);
     scratch_clear(&fixture->scratch);
     g_free(fixture->path);
     g_free(fixture);
@@ -51,7 +51,7 @@ static void begin(Fixture *fixture, int64_t size_bytes)
 // Ends the writer once everything is written.
 static void end(Fixture *fixture)
 {
-    g_clear_pointer(&fixture->writer, journal_writer_free);
+    journal_writer_free(g_steal_pointer(&fixture->writer), PATIENCE_US);
 }
 
 // Puts a line of 1 KiB: its number, whether it stands by itself, and dots.
@@ -162,6 +162,24 @@ static void test_a_line_torn_by_a_kill_is_ended_before_the_next(void **state)
     assert_true(g_str_has_prefix(text, "whole\n{\"line\":\n000000 full"));
 }
 
+static void test_a_torn_line_is_ended_even_when_the_disk_was_full_at_first(void **state)
+{
+    Fixture *fixture = *state;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    g_free(scratch_write(&fixture->scratch, "journal", "torn", -1));
+    struct rlimit full = {.rlim_cur = KIB / 2, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    begin(fixture, 100 * KIB * KIB);
+    put_and_wait(fixture, 1);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    put_and_wait(fixture, 1);
+    end(fixture);
+    g_autofree char *text = read_file(fixture, "");
+    assert_true(g_str_has_prefix(text, "torn\n000001 full"));
+}
+
 static void test_what_is_no_file_is_not_written_to(void **state)
 {
     Fixture *fixture = *state;
@@ -200,6 +218,7 @@ int main(void)
         TEST(test_files_are_bounded_in_size_and_number_and_begin_with_a_full_line),
         TEST(test_a_full_disk_costs_lines_but_leaves_none_in_part),
         TEST(test_a_line_torn_by_a_kill_is_ended_before_the_next),
+        TEST(test_a_torn_line_is_ended_even_when_the_disk_was_full_at_first),
         TEST(test_what_is_no_file_is_not_written_to),
         TEST(test_what_does_not_fit_into_the_queue_is_dropped_and_the_next_line_is_full),
     };
