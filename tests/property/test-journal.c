@@ -205,9 +205,38 @@ static void test_what_is_recorded_is_read_to_the_byte(void **state)
     assert_true(lines > WORLDS * STEPS / 3);
 }
 
+// How many bytes of a structure its table covers, an int with the padding behind it.
+static size_t covered(const JournalField *fields, const char *prefix, bool with_prefix)
+{
+    size_t bytes = 0;
+    for (const JournalField *field = fields; field->name; field++) {
+        if (g_str_has_prefix(field->name, prefix) == with_prefix) {
+            bytes += field->kind == JOURNAL_KIND_BOOL ? sizeof(bool) : sizeof(int64_t);
+        }
+    }
+    return bytes;
+}
+
+// Who adds a member to what the policy looks at adds it to the journal, or a replay would differ.
+static void test_no_member_that_the_policy_looks_at_is_missing(void **state)
+{
+    (void)state;
+    // PolicyHistory: a bool and 7 bytes of padding, numbers, and an int with 4 bytes of it.
+    assert_int_equal(covered(journal_record_fields, "learned-", true) + 7, sizeof(PolicyHistory));
+    // PolicyHost: a number and flags, the last 6 bytes padding; reclaim is the mode.
+    assert_int_equal(sizeof(int64_t) + 2 * sizeof(bool) + 6, sizeof(PolicyHost));
+    // PolicyGuest, up to its results: three flags with 5 bytes of padding, the last with 7.
+    size_t outcome_bytes = 3 * sizeof(int64_t);
+    size_t bound_bytes = sizeof(int64_t); // an input that stands among the results
+    assert_int_equal(covered(journal_record_fields, "learned-", false) - outcome_bytes -
+                         bound_bytes + 5 + 7,
+                     offsetof(PolicyGuest, fair_share_bytes));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_member_that_the_policy_looks_at_is_missing),
         cmocka_unit_test(test_what_is_recorded_is_read_to_the_byte),
     };
     return run_test_table(tests);
