@@ -161,6 +161,18 @@ static bool parse_on_exit(const char *text, void *member, GError **error)
     return *release || strcmp(text, "keep") == 0 || invalid(error, text, "keep or release");
 }
 
+static bool parse_uri(const char *text, void *member, GError **error)
+{
+    g_autofree char *scheme = g_uri_parse_scheme(text);
+    if (!scheme) {
+        return invalid(error, text, "a uri such as qemu:///system");
+    }
+    char **uri = member;
+    g_free(*uri);
+    *uri = g_strdup(text);
+    return true;
+}
+
 // --- tables -----------------------------------------------------------------------------------
 
 static const ConfigKey controller_keys[] = {
@@ -188,14 +200,21 @@ static const ConfigKey guest_keys[GUEST_KEY_COUNT + 1] = {
     [GUEST_KEY_MANAGE] = {"manage", parse_yes_or_no, offsetof(GuestConfig, managed)},
 };
 
+static const ConfigKey libvirt_keys[] = {
+    {"uri", parse_uri, offsetof(Config, libvirt_uri)},
+    {0},
+};
+
 static const struct {
-    const char *name;
+    const char *name; // its first word
+    const char *more; // what stands behind it
     const ConfigKey *keys;
 } groups[CONFIG_GROUP_COUNT] = {
-    [CONFIG_GROUP_CONTROLLER] = {"controller", controller_keys},
-    [CONFIG_GROUP_HOST] = {"host", host_keys},
-    [CONFIG_GROUP_DEFAULTS] = {"defaults", guest_keys + GUEST_KEY_MIN},
-    [CONFIG_GROUP_GUEST] = {"guest", guest_keys},
+    [CONFIG_GROUP_CONTROLLER] = {"controller", "", controller_keys},
+    [CONFIG_GROUP_HOST] = {"host", "", host_keys},
+    [CONFIG_GROUP_DEFAULTS] = {"defaults", "", guest_keys + GUEST_KEY_MIN},
+    [CONFIG_GROUP_GUEST] = {"guest", " NAME", guest_keys},
+    [CONFIG_GROUP_LIBVIRT] = {"discovery", " libvirt", libvirt_keys},
 };
 
 ConfigGroup config_group_find(const char *name, const char **guest_name)
@@ -211,7 +230,9 @@ ConfigGroup config_group_find(const char *name, const char **guest_name)
             *guest_name = *rest ? rest + 1 : rest;
             return group;
         }
-        return *rest ? CONFIG_GROUP_UNKNOWN : group;
+        if (strcmp(rest, groups[group].more) == 0) {
+            return group;
+        }
     }
     return CONFIG_GROUP_UNKNOWN;
 }
@@ -291,15 +312,16 @@ void config_mistakes_add_unknown_group(ConfigMistakes *mistakes, const ConfigSet
 {
     g_autofree char *word = g_strndup(setting->group, strcspn(setting->group, " "));
     unsigned distance = first_distance_too_far(word);
-    const char *nearest = NULL;
+    ConfigGroup nearest = CONFIG_GROUP_UNKNOWN;
     for (ConfigGroup group = 0; group < CONFIG_GROUP_COUNT; group++) {
         if (is_nearer(word, groups[group].name, &distance)) {
-            nearest = groups[group].name;
+            nearest = group;
         }
     }
+    bool found = nearest != CONFIG_GROUP_UNKNOWN;
     config_mistakes_add(mistakes, setting->place, setting->group, NULL,
-                        nearest ? "unknown group, did you mean '%s'?" : "unknown group%s",
-                        nearest ? nearest : "");
+                        found ? "unknown group, did you mean '%s%s'?" : "unknown group%s%s",
+                        found ? groups[nearest].name : "", found ? groups[nearest].more : "");
 }
 
 void config_mistakes_add_unknown_key(ConfigMistakes *mistakes, const ConfigSetting *setting,
@@ -309,7 +331,7 @@ void config_mistakes_add_unknown_key(ConfigMistakes *mistakes, const ConfigSetti
         if (config_key_find(other, setting->key)) {
             config_mistakes_add(mistakes, setting->place, setting->group, setting->key,
                                 "unknown key here, it belongs in [%s%s]", groups[other].name,
-                                other == CONFIG_GROUP_GUEST ? " NAME" : "");
+                                groups[other].more);
             return;
         }
     }

@@ -33,6 +33,7 @@ typedef enum ConfigGroup {
     CONFIG_GROUP_HOST,       // keys of a Config
     CONFIG_GROUP_DEFAULTS,   // keys of a GuestConfig
     CONFIG_GROUP_GUEST,      // keys of a GuestConfig; the group's name goes on with the guest's
+    CONFIG_GROUP_LIBVIRT,    // keys of a Config
     CONFIG_GROUP_COUNT,
     CONFIG_GROUP_UNKNOWN = CONFIG_GROUP_COUNT
 } ConfigGroup;

@@ -83,6 +83,7 @@ void config_free(Config *config)
         g_free(config->socket_path);
         g_free(config->metrics_address);
         g_free(config->journal_path);
+        g_free(config->libvirt_uri);
         g_ptr_array_unref(config->guests);
         g_free(config);
     }

@@ -46,6 +46,7 @@ typedef struct Config {
     RelativeSize reserve;       // of the host's memory, never given to guests; below 100%
     bool budget_auto;           // whatever the host has beyond the reserve
     RelativeSize budget;        // of the host's memory; unless budget_auto; never 0
+    char *libvirt_uri;          // what aerostat-libvirt connects to; NULL: not given
     GPtrArray *guests;          // GuestConfig*, in the order of their first mention
 } Config;
 
