@@ -41,11 +41,16 @@ procps_libs = $(shell $(PKG_CONFIG) --libs $(procps))
 http = $(shell $(PKG_CONFIG) --exists libmicrohttpd && echo libmicrohttpd)
 http_cflags = $(if $(http),$(shell $(PKG_CONFIG) --cflags $(http)) -DHAVE_MICROHTTPD)
 http_libs = $(if $(http),$(shell $(PKG_CONFIG) --libs $(http)))
+# The bridge to libvirt is a program of its own, built where the library is.
+libvirt := $(shell $(PKG_CONFIG) --exists libvirt 2>/dev/null && echo libvirt)
+libvirt_cflags = $(if $(libvirt),$(shell $(PKG_CONFIG) --cflags $(libvirt)))
+libvirt_libs = $(if $(libvirt),$(shell $(PKG_CONFIG) --libs $(libvirt)))
 cmocka_libs = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # --- what is built from what ----------------------------------------------------------------------
 
-PROGRAMS := aerostat-agent aerostat-controller aerostatctl aerostat-sim
+PROGRAMS := aerostat-agent aerostat-controller aerostatctl aerostat-sim \
+            $(if $(libvirt),aerostat-libvirt)
 
 sources = $(filter-out %/main.c,$(wildcard $(addsuffix /*.c,$(1))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -57,9 +62,10 @@ CONTROLLER_OBJECTS := $(call objects,$(call sources,host-controller host-control
                       $(POLICY_OBJECTS)
 CTL_OBJECTS := $(call objects,$(call sources,host-controller/ctl))
 SIM_OBJECTS := $(call objects,$(call sources,host-controller/sim))
+LIBVIRT_OBJECTS := $(call objects,$(call sources,host-controller/libvirt))
 SUPPORT_OBJECTS := $(call objects,$(call sources,tests/support))
 
-LIBRARIES := $(addprefix $(BUILD)/lib,$(addsuffix .a,protocol agent controller ctl sim support))
+LIBRARIES := $(addprefix $(BUILD)/lib,$(addsuffix .a,protocol agent controller ctl sim bridge support))
 
 .PHONY: all
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the programs
@@ -69,6 +75,7 @@ $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 $(BUILD)/libcontroller.a: $(CONTROLLER_OBJECTS)
 $(BUILD)/libctl.a: $(CTL_OBJECTS)
 $(BUILD)/libsim.a: $(SIM_OBJECTS)
+$(BUILD)/libbridge.a: $(LIBVIRT_OBJECTS)
 $(BUILD)/libsupport.a: $(SUPPORT_OBJECTS)
 
 $(LIBRARIES):
@@ -82,27 +89,34 @@ $(BUILD)/aerostatctl: $(BUILD)/obj/host-controller/ctl/main.o $(BUILD)/libctl.a 
                       $(BUILD)/libprotocol.a
 $(BUILD)/aerostat-sim: $(BUILD)/obj/host-controller/sim/main.o $(BUILD)/libsim.a \
                        $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
+$(BUILD)/aerostat-libvirt: $(BUILD)/obj/host-controller/libvirt/main.o $(BUILD)/libbridge.a \
+                           $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 
 $(addprefix $(BUILD)/,$(PROGRAMS)):
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(libs) $(procps_libs) $(pkg_libs)
 
 $(BUILD)/aerostat-controller: libs = $(http_libs)
+$(BUILD)/aerostat-libvirt: libs = $(libvirt_libs)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(libvirt_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # --- tests ----------------------------------------------------------------------------------------
 
 TEST_KINDS := unit property integration e2e e2e-packages
-BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench-*.c))
-test_programs = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test-*.c))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(filter-out $(if $(libvirt),,%/bench-libvirt.c), \
+                                       $(wildcard tests/bench/bench-*.c)))
+# What tests the bridge is left out where it cannot be built.
+test_sources = $(filter-out $(if $(libvirt),,tests/$(1)/test-libvirt-%),$(wildcard tests/$(1)/test-*.c))
+test_programs = $(patsubst %.c,$(BUILD)/%,$(call test_sources,$(1)))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
 $(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
-                                 $(BUILD)/libsim.a $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
+                                 $(BUILD)/libsim.a $(if $(libvirt),$(BUILD)/libbridge.a) \
+                                 $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(http_libs) $(cmocka_libs) $(pkg_libs)
@@ -190,7 +204,10 @@ plots: $(BUILD)/aerostat-sim ## draw one hard scenario under each policy, for do
 
 # --- installation ---------------------------------------------------------------------------------
 
-MAN_PAGES := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
+# What comes with the bridge to libvirt goes where that does.
+installed = $(filter-out $(if $(libvirt),,%/aerostat-libvirt.8.scd %/aerostat-libvirt.service \
+                                          %/aerostat-libvirt.conf),$(wildcard $(1)))
+MAN_PAGES := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(call installed,docs/man/*.scd))
 
 .PHONY: man install
 man: $(MAN_PAGES) ## build the man pages
@@ -199,7 +216,8 @@ $(BUILD)/man/%: docs/man/%.scd
 	scdoc < $< > $@
 
 install: all man ## install into DESTDIR
-	$(INSTALL) -Dm755 -t $(DESTDIR)$(SBINDIR) $(BUILD)/aerostat-agent $(BUILD)/aerostat-controller
+	$(INSTALL) -Dm755 -t $(DESTDIR)$(SBINDIR) $(BUILD)/aerostat-agent $(BUILD)/aerostat-controller \
+	    $(if $(libvirt),$(BUILD)/aerostat-libvirt)
 	$(INSTALL) -Dm755 -t $(DESTDIR)$(BINDIR) $(BUILD)/aerostatctl $(BUILD)/aerostat-sim
 	test -e $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf || \
 	    $(INSTALL) -Dm644 packaging/controller.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/controller.conf
@@ -208,11 +226,11 @@ install: all man ## install into DESTDIR
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
 	for page in $(notdir $(MAN_PAGES)); do \
 	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done
-	$(INSTALL) -Dm644 -t $(DESTDIR)$(UNITDIR) packaging/systemd/*.service
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(UNITDIR) $(call installed,packaging/systemd/*.service)
 	sed -i 's|/usr/sbin/aerostat|$(SBINDIR)/aerostat|' $(DESTDIR)$(UNITDIR)/aerostat-*.service
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(UDEVDIR)/rules.d packaging/udev/*.rules
-	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*.conf
-	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/*.conf
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d $(call installed,packaging/sysusers/*.conf)
+	$(INSTALL) -Dm644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(call installed,packaging/tmpfiles/*.conf)
 
 .PHONY: version deb deb-next rpm rpm-next check-packages
 version: # of everything: programs, packages

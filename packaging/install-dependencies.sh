@@ -33,6 +33,7 @@ check cmd:clang clang clang
 check fn:clang_runtime CLANG_RUNTIME compiler-rt
 check fn:gcc_sanitizers gcc libasan,libubsan
 check lib:cmocka libcmocka-dev libcmocka-devel
+check lib:libvirt libvirt-dev libvirt-devel
 check cmd:clang-format clang-format clang-tools-extra
 check cmd:clang-tidy clang-tidy clang-tools-extra
 check cmd:cppcheck cppcheck cppcheck
@@ -53,11 +54,14 @@ guest cmd:flock util-linux util-linux-core
 guest fn:dnf_download - dnf-plugins-core
 guest cmd:virsh libvirt-clients libvirt-client
 guest fn:libvirt_qemu libvirt-daemon-driver-qemu libvirt-daemon-driver-qemu
+guest cmd:libvirtd libvirt-daemon libvirt-daemon
+guest cmd:virtlogd libvirt-daemon libvirt-daemon-log
 guest cmd:setpriv util-linux util-linux
 packages cmd:dpkg-buildpackage dpkg-dev dpkg-dev
 packages cmd:dh debhelper debhelper
 packages cmd:rpmbuild rpm rpm-build
 packages cmd:scdoc scdoc scdoc
+packages lib:libvirt libvirt-dev libvirt-devel
 package-checks cmd:lintian lintian -
 package-checks cmd:rpmlint rpmlint rpmlint
 package-checks cmd:debootstrap debootstrap debootstrap

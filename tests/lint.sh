@@ -58,6 +58,14 @@ lint_architecture() {
     check_includes host-controller/sim host-controller/sim/ host-controller/policy/ \
         host-controller/journal/ host-controller/config.h \
         host-controller/balloon.h host-controller/backoff.h protocol/
+    # The bridge is no part of the controller: it reads its configuration and waits as it does.
+    check_includes host-controller/libvirt host-controller/libvirt/ host-controller/config.h \
+        host-controller/backoff.h protocol/
+    # And the controller knows nothing of libvirt.
+    if grep -rlE '#include [<"](libvirt|host-controller/libvirt)/' agent host-controller protocol |
+        grep -v '^host-controller/libvirt/'; then
+        fail "only host-controller/libvirt/ knows libvirt"
+    fi
     # config.h for the built-in locations alone.
     check_includes host-controller/ctl host-controller/ctl/ host-controller/config.h protocol/
     if grep -rnE '#include <(unistd|fcntl|poll|sys/|glib-unix|time)' protocol --include='*.[ch]' |

@@ -28,8 +28,9 @@ lintian --allow-root --info --display-info --fail-on error,warning,info build/de
 # The threshold is ten times the exposure that systemd-analyze prints.
 rate() {
     dpkg-deb -x build/deb/"$1"_*.deb "$again/$1"
-    systemd-analyze security --offline=true --threshold="$2" \
-        "$again/$1/lib/systemd/system/$1.service"
+    systemd-analyze security --offline=true --threshold="$3" \
+        "$again/$1/lib/systemd/system/$2.service"
 }
-rate aerostat-agent 10
-rate aerostat-controller 15
+rate aerostat-agent aerostat-agent 10
+rate aerostat-controller aerostat-controller 15
+rate aerostat-controller-libvirt aerostat-libvirt 10

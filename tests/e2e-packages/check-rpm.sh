@@ -77,7 +77,7 @@ run_in_root aerostat-agent --version | grep -q '+next$' || fail "not upgraded"
 rpm_in_root --upgrade --oldpackage build/rpm/aerostat-*.rpm
 [ "$(tail -n 1 "$root/etc/aerostat/agent.conf")" = '# mine' ] || fail "agent.conf was replaced"
 
-rpm_in_root --erase aerostat-agent aerostat-controller
+rpm_in_root --erase aerostat-agent aerostat-controller aerostat-controller-libvirt
 # Users stay, as is the custom with rpm.
 left=$(cd "$root" && find etc usr -path '*aerostat*' | LC_ALL=C sort)
 [ "$left" = "etc/aerostat
