@@ -64,20 +64,30 @@ static int64_t per_second(int64_t amount, int64_t elapsed_us)
     return amount / (elapsed_us / 1000) * 1000;
 }
 
+static PolicyBurst larger_burst(PolicyBurst a, PolicyBurst b)
+{
+    return b.bytes > a.bytes ? b : a;
+}
+
 // A burst is what a guest takes at the speed of its growth between two reports until it can have
 // more: until the next report, which comes as soon as this one did, and the time to react.
 static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t elapsed_us)
 {
     int64_t grown_bytes = policy_max(committed_bytes - history->committed_bytes - NOISE_BYTES, 0);
     int64_t reaction_us = policy_min(elapsed_us + REACTION_US, MAX_REACTION_US);
-    int64_t burst_bytes = per_second(grown_bytes, elapsed_us) / 1000 * (reaction_us / 1000);
+    int64_t growth_bytes_per_s = per_second(grown_bytes, elapsed_us);
+    PolicyBurst burst = {
+        .bytes = growth_bytes_per_s / 1000 * (reaction_us / 1000),
+        .growth_bytes_per_s = growth_bytes_per_s,
+        .lasts_us = reaction_us,
+    };
     history->burst_window_us += elapsed_us;
     if (history->burst_window_us >= BURST_WINDOW_US) {
         history->burst_window_us = 0;
-        history->former_burst_bytes = history->burst_bytes;
-        history->burst_bytes = 0;
+        history->former_burst = history->burst;
+        history->burst = (PolicyBurst){0};
     }
-    history->burst_bytes = policy_max(history->burst_bytes, burst_bytes);
+    history->burst = larger_burst(history->burst, burst);
 }
 
 static void learn_pressure(PolicyHistory *history, const PolicySample *sample, int64_t elapsed_us)
@@ -156,15 +166,17 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
     PolicySample clean = sanitized(sample, size_bytes);
     learn(history, &clean, size_bytes);
 
-    int64_t burst_bytes = policy_max(history->burst_bytes, history->former_burst_bytes);
+    PolicyBurst burst = larger_burst(history->former_burst, history->burst);
+    burst.bytes = policy_min(burst.bytes, size_bytes / BURST_MAX_DIVISOR);
     bool under_pressure = clean.at_us < history->pressure_until_us;
+    int64_t relief_bytes = under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0;
     *demand = (PolicyDemand){
         .committed_bytes = clean.held_bytes - clean.available_bytes,
-        .headroom_bytes = HEADROOM_FLOOR_BYTES +
-                          policy_min(burst_bytes, size_bytes / BURST_MAX_DIVISOR) +
-                          (under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0),
+        .headroom_bytes = HEADROOM_FLOOR_BYTES + burst.bytes + relief_bytes,
         .comfort_bytes = size_bytes / HEADROOM_SIZE_DIVISOR,
         .cache_share_bytes = history->cache_share_bytes,
         .under_pressure = under_pressure,
+        .burst = burst,
+        .relief_bytes = relief_bytes,
     };
 }

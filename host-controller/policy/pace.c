@@ -31,7 +31,7 @@ typedef enum Ease {
     EASE_COUNT
 } Ease;
 
-static int64_t dead_band(const PolicyGuest *guest)
+int64_t policy_dead_band_bytes(const PolicyGuest *guest)
 {
     return policy_max(DEAD_BAND_FLOOR_BYTES, guest->size_bytes / DEAD_BAND_DIVISOR);
 }
@@ -76,7 +76,7 @@ static int64_t urgent_growth(const PolicyGuest *guest)
 
 static int64_t further_growth(const PolicyGuest *guest)
 {
-    return may_move(guest) && due(guest) >= dead_band(guest) ? due(guest) : 0;
+    return may_move(guest) && due(guest) >= policy_dead_band_bytes(guest) ? due(guest) : 0;
 }
 
 // What a guest is due for which others are asked to give.
@@ -100,7 +100,7 @@ static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes, boo
         PolicyGuest *guest = &guests[i];
         int64_t slice = policy_at_level(guest, 0, level);
         if (slice < guest->need_bytes[0]) {
-            slice -= slice % (urgent ? SLICE_BYTES : dead_band(guest));
+            slice -= slice % (urgent ? SLICE_BYTES : policy_dead_band_bytes(guest));
         }
         if (slice > 0) {
             guest->plan_bytes = held_after(guest) + slice;
@@ -123,21 +123,32 @@ static int64_t spare(const PolicyGuest *guest)
     return gives ? policy_max(guest->target_bytes - rounded_share(guest), 0) : 0;
 }
 
-// At which step a guest with that much to spare is asked for it.
+// From how much to spare on a guest is asked for it at a step.
+static int64_t asked_from(const PolicyGuest *guest, Ease ease)
+{
+    int64_t band_bytes = policy_dead_band_bytes(guest);
+    switch (ease) {
+    case EASE_PLENTY:
+        return 4 * band_bytes;
+    case EASE_MUCH:
+        return 2 * band_bytes;
+    case EASE_ORDINARY:
+        return band_bytes;
+    case EASE_LITTLE:
+        return policy_max(band_bytes / 4, DEAD_BAND_FLOOR_BYTES);
+    default:
+        return 0;
+    }
+}
+
+// The first step at which a guest with that much to spare is asked for it.
 static Ease ease_of(const PolicyGuest *guest, int64_t spare_bytes)
 {
-    int64_t band_bytes = dead_band(guest);
-    if (spare_bytes >= 4 * band_bytes) {
-        return EASE_PLENTY;
+    Ease ease = EASE_PLENTY;
+    while (spare_bytes < asked_from(guest, ease)) {
+        ease++;
     }
-    if (spare_bytes >= 2 * band_bytes) {
-        return EASE_MUCH;
-    }
-    if (spare_bytes >= band_bytes) {
-        return EASE_ORDINARY;
-    }
-    return spare_bytes >= policy_max(band_bytes / 4, DEAD_BAND_FLOOR_BYTES) ? EASE_LITTLE
-                                                                            : EASE_ANYTHING;
+    return ease;
 }
 
 // What is to come back beyond what is on its way already, and what could.
@@ -190,10 +201,13 @@ static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t cou
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
         int64_t spare_bytes = spare(guest);
-        bool gives = guest->pinned || (asked && ease_of(guest, spare_bytes) <= ease);
-        if (gives && spare_bytes > 0) {
+        int64_t asked_from_bytes = guest->pinned ? 0 : asked ? asked_from(guest, ease) : INT64_MAX;
+        if (spare_bytes > 0 && spare_bytes >= asked_from_bytes) {
             guest->plan_bytes = rounded_share(guest);
         }
+        guest->due_bytes = rounded_share(guest);
+        guest->spare_bytes = spare_bytes;
+        guest->asked_from_bytes = asked_from_bytes;
     }
 }
 
@@ -227,12 +241,12 @@ static void name_bound(PolicyGuest *guest)
         guest->bound = POLICY_BOUND_STALE;
     } else if (guest->plan_bytes < share) {
         bool waits = guest->plan_bytes > guest->target_bytes || is_short(guest) ||
-                     share - guest->plan_bytes >= dead_band(guest);
+                     share - guest->plan_bytes >= policy_dead_band_bytes(guest);
         guest->bound = waits ? POLICY_BOUND_BUDGET : POLICY_BOUND_DEAD_BAND;
     } else if (is_protected(guest)) {
         guest->bound = POLICY_BOUND_PRESSURE;
     } else {
-        bool idle = guest->plan_bytes - share >= dead_band(guest);
+        bool idle = guest->plan_bytes - share >= policy_dead_band_bytes(guest);
         guest->bound = idle ? POLICY_BOUND_PLENTY : POLICY_BOUND_DEAD_BAND;
     }
 }

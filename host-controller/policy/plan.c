@@ -7,12 +7,20 @@
 #define MAX_WEIGHT 10000
 
 static const char *const bound_names[POLICY_BOUND_COUNT] = {
-    [POLICY_BOUND_DEMAND] = "demand",       [POLICY_BOUND_FAIR_SHARE] = "fair-share",
-    [POLICY_BOUND_MINIMUM] = "minimum",     [POLICY_BOUND_MAXIMUM] = "maximum",
-    [POLICY_BOUND_PINNED] = "pinned",       [POLICY_BOUND_BUDGET] = "budget",
-    [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
-    [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
-    [POLICY_BOUND_STALLED] = "stalled",     [POLICY_BOUND_PLENTY] = "plenty",
+    [POLICY_BOUND_DEMAND] = "demand",
+    [POLICY_BOUND_FAIR_SHARE] = "fair-share",
+    [POLICY_BOUND_MINIMUM] = "minimum",
+    [POLICY_BOUND_MAXIMUM] = "maximum",
+    [POLICY_BOUND_PINNED] = "pinned",
+    [POLICY_BOUND_BUDGET] = "budget",
+    [POLICY_BOUND_STALE] = "stale",
+    [POLICY_BOUND_PRESSURE] = "pressure",
+    [POLICY_BOUND_DEAD_BAND] = "dead-band",
+    [POLICY_BOUND_UNMANAGED] = "unmanaged",
+    [POLICY_BOUND_STALLED] = "stalled",
+    [POLICY_BOUND_PLENTY] = "plenty",
+    [POLICY_BOUND_INEFFECTIVE] = "ineffective",
+    [POLICY_BOUND_AUTO_DEFLATED] = "auto-deflated",
 };
 
 const char *policy_bound_name(PolicyBound bound)
@@ -38,6 +46,7 @@ static void bring_into_range(PolicyGuest *guest)
     demand->headroom_bytes = policy_clamp(demand->headroom_bytes, 0, POLICY_MAX_BYTES);
     demand->comfort_bytes = policy_clamp(demand->comfort_bytes, 0, POLICY_MAX_BYTES);
     demand->cache_share_bytes = policy_clamp(demand->cache_share_bytes, 0, POLICY_MAX_BYTES);
+    guest->wanted = *demand;
 }
 
 void policy_plan(const PolicyHost *host, PolicyGuest *guests, size_t count)

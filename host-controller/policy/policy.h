@@ -47,18 +47,25 @@ typedef struct PolicySample {
     int64_t refault_bytes;   // page cache read back after it was dropped, since boot
 } PolicySample;
 
+// What a guest took before it could have more: growth_bytes_per_s for `lasts_us`.
+typedef struct PolicyBurst {
+    int64_t bytes;
+    int64_t growth_bytes_per_s;
+    int64_t lasts_us;
+} PolicyBurst;
+
 // What the policy remembers of a guest between reports. Zero is a fresh start.
 typedef struct PolicyHistory {
     bool started;
     PolicySample last;
     int64_t committed_bytes;
-    int64_t burst_bytes;        // the most it took before it could have more, in this window
-    int64_t former_burst_bytes; // and in the one before
-    int64_t burst_window_us;    // how long this one has lasted
-    int64_t pressure_until_us;  // the guest counts as under pressure until then
-    int64_t cache_share_bytes;  // page cache it is taken to need
-    int cache_shift;            // of which 1/2^shift is let go a second
-    int64_t cache_calm_us;      // how long nothing was read back
+    PolicyBurst burst;         // the largest in this window
+    PolicyBurst former_burst;  // and in the one before
+    int64_t burst_window_us;   // how long this one has lasted
+    int64_t pressure_until_us; // the guest counts as under pressure until then
+    int64_t cache_share_bytes; // page cache it is taken to need
+    int cache_shift;           // of which 1/2^shift is let go a second
+    int64_t cache_calm_us;     // how long nothing was read back
 } PolicyHistory;
 
 // What a guest needs, and why, from what it cannot do without to what is pleasant to have.
@@ -68,6 +75,10 @@ typedef struct PolicyDemand {
     int64_t comfort_bytes;     // more headroom, as long as there is enough for all
     int64_t cache_share_bytes; // page cache it would miss
     bool under_pressure;       // its tasks stall for lack of memory
+
+    // Why the headroom is what it is, before any of it was denied: the floor, and these.
+    PolicyBurst burst;    // its bytes are what was provided for, at most a part of the size
+    int64_t relief_bytes; // more because it is under pressure
 } PolicyDemand;
 
 // Takes a report of a guest of `size_bytes` into `history` and works out its demand. Any numbers
@@ -83,14 +94,16 @@ typedef enum PolicyBound {
     POLICY_BOUND_FAIR_SHARE, // its part of the budget: of the plenty, or under scarcity
     POLICY_BOUND_MINIMUM,
     POLICY_BOUND_MAXIMUM,
-    POLICY_BOUND_PINNED,    // set by the operator
-    POLICY_BOUND_BUDGET,    // more is due, but has not come back from others yet
-    POLICY_BOUND_STALE,     // no fresh report: not shrunk
-    POLICY_BOUND_PRESSURE,  // under pressure: not shrunk
-    POLICY_BOUND_DEAD_BAND, // the difference is not worth a command
-    POLICY_BOUND_PLENTY,    // it has more than its share, and nobody is short
-    POLICY_BOUND_UNMANAGED, // not ours to move
-    POLICY_BOUND_STALLED,   // it does not follow
+    POLICY_BOUND_PINNED,        // set by the operator
+    POLICY_BOUND_BUDGET,        // more is due, but has not come back from others yet
+    POLICY_BOUND_STALE,         // no fresh report: not shrunk
+    POLICY_BOUND_PRESSURE,      // under pressure: not shrunk
+    POLICY_BOUND_DEAD_BAND,     // the difference is not worth a command
+    POLICY_BOUND_PLENTY,        // it has more than its share, and nobody is short
+    POLICY_BOUND_UNMANAGED,     // not ours to move
+    POLICY_BOUND_STALLED,       // it does not follow
+    POLICY_BOUND_INEFFECTIVE,   // ballooning it frees nothing: it keeps its max
+    POLICY_BOUND_AUTO_DEFLATED, // it took memory back by itself: not shrunk for now
     POLICY_BOUND_COUNT
 } PolicyBound;
 
@@ -126,6 +139,14 @@ typedef struct PolicyGuest {
     int64_t fair_share_bytes; // what it should have once everything has moved
     int64_t plan_bytes; // the target to set now; equals target_bytes when nothing is to be sent
     PolicyBound bound;
+
+    // How that came about; no step reads it.
+    PolicyDemand wanted;                   // the demand before the plan took anything off it
+    int64_t tier_bytes[POLICY_TIER_COUNT]; // of the fair share, beyond min, from each tier
+    int64_t due_bytes;                     // the fair share as a target: in whole MiB or pages
+    int64_t spare_bytes;                   // what it could give back now
+    int64_t asked_from_bytes;              // and from how much on it is asked to; INT64_MAX: never
+
     int64_t need_bytes[POLICY_TIER_COUNT]; // working memory of policy_water_level()
 } PolicyGuest;
 
@@ -146,6 +167,9 @@ void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count);
 // Whether the minima alone exceed the budget, by how much; 0 when they fit. Guests that stay where
 // they are count with what they may hold.
 int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count);
+
+// Below this a difference is not worth a command to the guest.
+int64_t policy_dead_band_bytes(const PolicyGuest *guest);
 
 // --- arithmetic shared by the steps -----------------------------------------------------------
 

@@ -94,6 +94,7 @@ static int64_t share_tier(PolicyGuest *guests, size_t count, PolicyTier tier, in
         int64_t need_bytes = guest->need_bytes[tier];
         int64_t part_bytes = policy_at_level(guest, tier, level);
         guest->fair_share_bytes += part_bytes;
+        guest->tier_bytes[tier] = part_bytes;
         amount_bytes -= part_bytes;
         if (part_bytes < need_bytes) {
             guest->bound = POLICY_BOUND_FAIR_SHARE;
@@ -166,6 +167,7 @@ void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
     int64_t rest = above_the_minima(host, guests, count);
     for (size_t i = 0; i < count; i++) {
         work_out_needs(&guests[i]);
+        guests[i].tier_bytes[POLICY_TIER_REST] = 0;
         guests[i].fair_share_bytes =
             shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
     }

@@ -443,6 +443,47 @@ static void law_9_hostile_numbers_do_no_harm(void **unused)
     }
 }
 
+// What a person is told of a share: it is the sum of its tiers, filled one after the other, and a
+// guest gives what it has to spare just when that is as much as it is asked from.
+static void check_reasons(Random *random, const State *before, const State *after)
+{
+    (void)random;
+    (void)before;
+    for (size_t i = 0; i < after->count; i++) {
+        const PolicyGuest *guest = &after->guests[i];
+        if (!guest->movable || !guest->fresh || guest->pinned) {
+            continue;
+        }
+        const PolicyDemand *wanted = &guest->wanted;
+        int64_t firm = policy_firm_bytes(wanted);
+        int64_t upto[POLICY_TIER_COUNT] = {policy_used_bytes(wanted), firm,
+                                           firm + wanted->comfort_bytes,
+                                           policy_demand_bytes(wanted), guest->max_bytes};
+        int64_t from = guest->min_bytes;
+        int64_t sum = from;
+        for (int tier = 0; tier < POLICY_TIER_COUNT; tier++) {
+            int64_t full = policy_clamp(upto[tier], from, guest->max_bytes) - from;
+            from += full;
+            assert_in_range(guest->tier_bytes[tier], 0, full);
+            // What comes after a tier that is not full is empty.
+            assert_true(sum == from - full || guest->tier_bytes[tier] == 0);
+            sum += guest->tier_bytes[tier];
+        }
+        assert_int_equal(sum, guest->fair_share_bytes);
+        if (guest->spare_bytes > 0 && guest->spare_bytes >= guest->asked_from_bytes) {
+            assert_int_equal(guest->plan_bytes, guest->due_bytes);
+        } else {
+            assert_true(guest->plan_bytes >= guest->target_bytes);
+        }
+    }
+}
+
+static void a_share_is_the_sum_of_its_reasons(void **state)
+{
+    (void)state;
+    for_random_states(__func__, check_reasons);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +499,7 @@ int main(void)
         cmocka_unit_test(law_9_hostile_numbers_do_no_harm),
         cmocka_unit_test(law_10_a_minimum_is_honoured_whatever_others_do),
         cmocka_unit_test(a_guest_that_may_not_be_moved_is_sent_nothing),
+        cmocka_unit_test(a_share_is_the_sum_of_its_reasons),
     };
     return run_test_table(tests);
 }

@@ -192,6 +192,9 @@ static void test_a_burst_is_provided_for_and_forgotten_after_twenty_seconds(void
     int64_t burst_bytes = reporter.demand.headroom_bytes - calm_bytes;
     // 960 MiB/s (100 MiB less the noise) for a tenth of a second and 400 ms to react.
     assert_in_range(burst_bytes, 479 * MIB, 480 * MIB);
+    assert_int_equal(reporter.demand.burst.bytes, burst_bytes);
+    assert_int_equal(reporter.demand.burst.lasts_us, SECOND_US / 2);
+    assert_in_range(reporter.demand.burst.growth_bytes_per_s, 959 * MIB, 960 * MIB);
     for (int i = 0; i < 9; i++) {
         report(&reporter, SECOND_US, 600);
     }
