@@ -44,6 +44,7 @@ struct AgentLink {
     Backoff backoff;
     int64_t command_id; // of the last command sent
     char *version;
+    char *error; // why it is not connected; NULL while it is, or when nothing has been tried yet
     uint64_t refused;
 };
 
@@ -62,6 +63,8 @@ static void disconnect(AgentLink *link, const char *why)
     g_clear_pointer(&link->channel, line_channel_free);
     link->state = STATE_WAITING;
     link->connected = false;
+    g_free(link->error);
+    link->error = g_strdup(why);
     timer_arm(link->timer, g_get_monotonic_time() + backoff_next_us(&link->backoff));
     if (was_connected) {
         link->handlers->lost(link, why, link->context);
@@ -117,6 +120,7 @@ static void on_subscribed(AgentLink *link)
 {
     link->state = STATE_REPORTING;
     timer_arm(link->timer, g_get_monotonic_time() + SILENCE_US);
+    g_clear_pointer(&link->error, g_free);
     if (!link->connected) {
         link->connected = true;
         link->connected_us = g_get_monotonic_time();
@@ -211,9 +215,10 @@ static void on_timer(void *context)
         disconnect(link, "the agent does not answer");
         return;
     }
-    int fd = unix_socket_connect(link->path, NULL);
+    g_autoptr(GError) error = NULL;
+    int fd = unix_socket_connect(link->path, &error);
     if (fd < 0) {
-        disconnect(link, "the agent's socket cannot be reached");
+        disconnect(link, error->message);
         return;
     }
     link->channel = line_channel_new(fd, LIMIT_AGENT_LINE_BYTES, 1, &channel_handlers, link);
@@ -240,6 +245,7 @@ void agent_link_free(AgentLink *link)
     line_channel_free(link->channel);
     timer_free(link->timer);
     g_free(link->version);
+    g_free(link->error);
     g_free(link->path);
     g_free(link);
 }
@@ -247,6 +253,11 @@ void agent_link_free(AgentLink *link)
 bool agent_link_is_connected(const AgentLink *link)
 {
     return link->connected;
+}
+
+const char *agent_link_error(const AgentLink *link)
+{
+    return link->error;
 }
 
 uint64_t agent_link_refused(const AgentLink *link)

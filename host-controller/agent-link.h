@@ -33,5 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AgentLink, agent_link_free)
 // Whether the agent reports.
 bool agent_link_is_connected(const AgentLink *link);
 
+// Why the agent does not report; NULL while it does, or when nothing has been tried yet.
+const char *agent_link_error(const AgentLink *link);
+
 // Lines of the guest refused since the link was made.
 uint64_t agent_link_refused(const AgentLink *link);

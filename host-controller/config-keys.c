@@ -4,6 +4,7 @@
 #include "host-controller/metrics-address.h"
 #include "protocol/error.h"
 
+#include <grp.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -40,6 +41,31 @@ static bool parse_socket_path(const char *text, void *member, GError **error)
     }
     g_free(*path);
     *path = g_strdup(text);
+    return true;
+}
+
+// Empty: there is to be none.
+static bool parse_readonly_socket(const char *text, void *member, GError **error)
+{
+    char **path = member;
+    if (text[0] != '\0') {
+        return parse_socket_path(text, member, error);
+    }
+    g_free(*path);
+    *path = g_strdup("");
+    return true;
+}
+
+// Empty: none in particular.
+static bool parse_group(const char *text, void *member, GError **error)
+{
+    char **group = member;
+    bool none = text[0] == '\0';
+    if (!none && !getgrnam(text)) {
+        return invalid(error, text, "a group of this host");
+    }
+    g_free(*group);
+    *group = none ? NULL : g_strdup(text);
     return true;
 }
 
@@ -178,6 +204,9 @@ static bool parse_uri(const char *text, void *member, GError **error)
 static const ConfigKey controller_keys[] = {
     {"mode", parse_mode, offsetof(Config, mode)},
     {"socket", parse_socket_path, offsetof(Config, socket_path)},
+    {"socket-group", parse_group, offsetof(Config, socket_group)},
+    {"readonly-socket", parse_readonly_socket, offsetof(Config, readonly_path)},
+    {"readonly-group", parse_group, offsetof(Config, readonly_group)},
     {"metrics", parse_metrics, offsetof(Config, metrics_address)},
     {"journal", parse_journal, offsetof(Config, journal_path)},
     {"journal-size", parse_journal_size, offsetof(Config, journal_size_bytes)},
@@ -249,7 +278,8 @@ const ConfigKey *config_key_find(ConfigGroup group, const char *name)
 
 bool config_key_may_be_empty(const ConfigKey *key)
 {
-    return key->parse == parse_metrics || key->parse == parse_journal;
+    return key->parse == parse_metrics || key->parse == parse_readonly_socket ||
+           key->parse == parse_group || key->parse == parse_journal;
 }
 
 const ConfigKey *config_guest_key(GuestKey key)

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define SOCKET_SUFFIX ".sock"
+
 GQuark config_error_quark(void)
 {
     return g_quark_from_static_string("aerostat-config-error");
@@ -62,6 +64,14 @@ static char *default_journal_path(void)
                : NULL;
 }
 
+char *config_readonly_path(const char *socket_path)
+{
+    bool suffixed = g_str_has_suffix(socket_path, SOCKET_SUFFIX);
+    size_t stem_bytes = strlen(socket_path) - (suffixed ? strlen(SOCKET_SUFFIX) : 0);
+    return g_strdup_printf("%.*s-ro%s", (int)stem_bytes, socket_path,
+                           suffixed ? SOCKET_SUFFIX : "");
+}
+
 static Config *config_new(void)
 {
     Config *config = g_new(Config, 1);
@@ -81,6 +91,9 @@ void config_free(Config *config)
 {
     if (config) {
         g_free(config->socket_path);
+        g_free(config->socket_group);
+        g_free(config->readonly_path);
+        g_free(config->readonly_group);
         g_free(config->metrics_address);
         g_free(config->journal_path);
         g_free(config->libvirt_uri);
@@ -341,6 +354,11 @@ static void check_guests(Loader *loader)
     g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_insert(owners, g_canonicalize_filename(loader->config->socket_path, "/"),
                         g_strdup("socket of [controller]"));
+    const char *readonly_path = loader->config->readonly_path;
+    if (readonly_path && *readonly_path) {
+        g_hash_table_insert(owners, g_canonicalize_filename(readonly_path, "/"),
+                            g_strdup("readonly-socket of [controller]"));
+    }
     check_range(loader, loader->defaults);
     for (unsigned i = 0; i < loader->drafts->len; i++) {
         Draft *draft = g_ptr_array_index(loader->drafts, i);

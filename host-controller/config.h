@@ -38,6 +38,10 @@ typedef struct GuestConfig {
 typedef struct Config {
     ControllerMode mode;
     char *socket_path;
+    char *socket_group; // NULL: that of the process
+    // The socket that only tells: NULL: beside the other, "": none.
+    char *readonly_path;
+    char *readonly_group; // NULL: as socket_group
     bool release_on_exit; // at its end every guest is given back what its balloon holds
     // Where the metrics endpoint listens; NULL: nowhere.
     char *metrics_address;
@@ -53,6 +57,7 @@ typedef struct Config {
 // Built-in locations.
 #define CONFIG_DEFAULT_PATH "/etc/aerostat/controller.conf"
 #define CONFIG_DEFAULT_SOCKET "/run/aerostat/controller.sock"
+#define CONFIG_DEFAULT_READONLY_SOCKET "/run/aerostat/controller-ro.sock"
 // In the folder that LOGS_DIRECTORY names; without it there is no journal by default.
 #define CONFIG_DEFAULT_JOURNAL_NAME "decisions.jsonl"
 
@@ -65,6 +70,10 @@ typedef enum ConfigError {
     CONFIG_ERROR_FILE,  // a file cannot be read (others may have mistakes besides)
     CONFIG_ERROR_VALUE, // is not understood
 } ConfigError;
+
+// Where the read-only socket is when the control socket is at `socket_path` and nothing else is
+// configured: there, with "-ro" behind the name, before ".sock". New string.
+char *config_readonly_path(const char *socket_path);
 
 // Reads the file at `path` and then the files PATH.d/*.conf in the order of their names. A missing
 // `path.d` is no error; a missing `path` is none when `path_optional` (then the defaults hold).

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/control-commands.h"
 
+#include "host-controller/control-events.h"
+#include "host-controller/view-plan.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 
 #include <string.h>
 
 #define NEGOTIATE "qmp_capabilities"
+
+// The command changes nothing but the client's own connection.
+#define ONLY_TELLS 1U
+
+// Whether the command is there for this client.
+static bool is_offered(const ControlContext *control, const QmpCommand *command)
+{
+    return !control->read_only || command->flags & ONLY_TELLS;
+}
 
 bool control_gate(void *context, const QmpCommand *command, const char *name, GError **error)
 {
@@ -22,6 +33,12 @@ bool control_gate(void *context, const QmpCommand *command, const char *name, GE
     if (control->negotiated && negotiates && command) {
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_COMMAND_NOT_FOUND,
                     "Capabilities negotiation is already complete, command ignored");
+        return false;
+    }
+    if (command && !is_offered(control, command)) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_COMMAND_NOT_FOUND,
+                    "The command %s is not allowed on this socket, which is read-only",
+                    command->name);
         return false;
     }
     return true;
@@ -56,15 +73,56 @@ static json_t *query_version(void *context, const QmpCommand *command, json_t *a
 static json_t *query_commands(void *context, const QmpCommand *command, json_t *arguments,
                               GError **error)
 {
-    (void)context;
     (void)command;
     (void)arguments;
     (void)error;
+    const ControlContext *control = context;
     json_t *list = json_array();
     for (const QmpCommand *listed = control_commands; listed->name; listed++) {
-        json_array_append_new(list, json_pack("{s:s}", "name", listed->name));
+        if (is_offered(control, listed)) {
+            json_array_append_new(list, json_pack("{s:s}", "name", listed->name));
+        }
     }
     return list;
+}
+
+// --- which events -----------------------------------------------------------------------------
+
+static json_t *query_events(void *context, const QmpCommand *command, json_t *arguments,
+                            GError **error)
+{
+    (void)command;
+    (void)arguments;
+    (void)error;
+    const ControlContext *control = context;
+    json_t *list = json_array();
+    for (const char *const *name = control_event_names; *name; name++) {
+        bool enabled = control->events & control_event_bit(*name);
+        json_array_append_new(list, json_pack("{s:s, s:b}", "name", *name, "enabled", enabled));
+    }
+    return list;
+}
+
+static json_t *set_events(void *context, const QmpCommand *command, json_t *arguments,
+                          GError **error)
+{
+    (void)command;
+    ControlContext *control = context;
+    const json_t *names = json_object_get(arguments, "enable");
+    uint64_t events = names ? control_event_bit(CONTROL_EVENTS_LOST) : CONTROL_EVENTS_ALL;
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        uint64_t bit = name ? control_event_bit(name) : 0;
+        if (!bit) {
+            g_autofree char *shown = json_text_for_people(name ? name : "");
+            g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                        "There is no event '%s'; query-events lists all", shown);
+            return NULL;
+        }
+        events |= bit;
+    }
+    control->events = events;
+    return json_object();
 }
 
 // --- looking ----------------------------------------------------------------------------------
@@ -76,7 +134,10 @@ static json_t *query_status(void *context, const QmpCommand *command, json_t *ar
     (void)arguments;
     (void)error;
     const ControlContext *control = context;
-    return view_status(control->controller, g_get_monotonic_time());
+    json_t *status = view_status(control->controller, g_get_monotonic_time());
+    json_object_set_new(status, "events-lost", json_integer((json_int_t)control->events_lost));
+    json_object_set_new(status, "read-only", json_boolean(control->read_only));
+    return status;
 }
 
 static json_t *query_host(void *context, const QmpCommand *command, json_t *arguments,
@@ -109,6 +170,16 @@ static json_t *query_guest(void *context, const QmpCommand *command, json_t *arg
     return guest ? view_guest(guest, g_get_monotonic_time()) : NULL;
 }
 
+static json_t *query_plan(void *context, const QmpCommand *command, json_t *arguments,
+                          GError **error)
+{
+    (void)command;
+    const ControlContext *control = context;
+    const char *name = json_string_value(json_object_get(arguments, "name"));
+    const Guest *only = name ? controller_find_guest(control->controller, name, error) : NULL;
+    return only || !name ? view_plan(control->controller, only, g_get_monotonic_time()) : NULL;
+}
+
 // --- steering ---------------------------------------------------------------------------------
 
 static json_t *set_target(void *context, const QmpCommand *command, json_t *arguments,
@@ -121,6 +192,30 @@ static json_t *set_target(void *context, const QmpCommand *command, json_t *argu
     int64_t bytes = json_integer_value(size);
     bool done =
         controller_set_target(control->controller, name, json_is_null(size) ? NULL : &bytes, error);
+    return done ? json_object() : NULL;
+}
+
+// Absent: stays. Null: as configured. A number: that.
+static GuestChange read_change(const json_t *arguments, const char *name, int64_t *value)
+{
+    const json_t *member = json_object_get(arguments, name);
+    *value = json_integer_value(member);
+    return !member                ? GUEST_CHANGE_NONE
+           : json_is_null(member) ? GUEST_CHANGE_CONFIGURED
+                                  : GUEST_CHANGE_SET;
+}
+
+static json_t *set_policy(void *context, const QmpCommand *command, json_t *arguments,
+                          GError **error)
+{
+    (void)command;
+    const ControlContext *control = context;
+    GuestPolicyChange change;
+    change.min = read_change(arguments, "min", &change.min_bytes);
+    change.max = read_change(arguments, "max", &change.max_bytes);
+    change.weight = read_change(arguments, "weight", &change.weight_value);
+    const char *name = json_string_value(json_object_get(arguments, "name"));
+    bool done = controller_change_policy(control->controller, name, &change, error);
     return done ? json_object() : NULL;
 }
 
@@ -158,27 +253,40 @@ static json_t *quit(void *context, const QmpCommand *command, json_t *arguments,
     return json_object();
 }
 
-static const QmpArgument negotiate_arguments[] = {
+static const QmpArgument enable_arguments[] = {
     {.name = "enable", .type = JSON_ARRAY, .optional = true}, {0}};
 static const QmpArgument guest_arguments[] = {{.name = "name", .type = JSON_STRING}, {0}};
+static const QmpArgument plan_arguments[] = {
+    {.name = "name", .type = JSON_STRING, .optional = true}, {0}};
 static const QmpArgument target_arguments[] = {
     {.name = "name", .type = JSON_STRING},
     {.name = "bytes", .type = JSON_INTEGER, .nullable = true},
     {0},
 };
+static const QmpArgument policy_arguments[] = {
+    {.name = "name", .type = JSON_STRING},
+    {.name = "min", .type = JSON_INTEGER, .optional = true, .nullable = true},
+    {.name = "max", .type = JSON_INTEGER, .optional = true, .nullable = true},
+    {.name = "weight", .type = JSON_INTEGER, .optional = true, .nullable = true},
+    {0},
+};
 static const QmpArgument mode_arguments[] = {{.name = "mode", .type = JSON_STRING}, {0}};
 
 const QmpCommand control_commands[] = {
-    {.name = NEGOTIATE, .arguments = negotiate_arguments, .handler = negotiate},
-    {.name = "query-version", .handler = query_version},
-    {.name = "query-commands", .handler = query_commands},
-    {.name = "query-status", .handler = query_status},
-    {.name = "query-host", .handler = query_host},
-    {.name = "query-guests", .handler = query_guests},
-    {.name = "query-guest", .arguments = guest_arguments, .handler = query_guest},
-    {.name = "set-target", .arguments = target_arguments, .handler = set_target},
-    {.name = "set-mode", .arguments = mode_arguments, .handler = set_mode},
-    {.name = "reload", .handler = reload},
-    {.name = "quit", .handler = quit},
+    {NEGOTIATE, enable_arguments, negotiate, ONLY_TELLS},
+    {"query-version", NULL, query_version, ONLY_TELLS},
+    {"query-commands", NULL, query_commands, ONLY_TELLS},
+    {"query-events", NULL, query_events, ONLY_TELLS},
+    {"set-events", enable_arguments, set_events, ONLY_TELLS},
+    {"query-status", NULL, query_status, ONLY_TELLS},
+    {"query-host", NULL, query_host, ONLY_TELLS},
+    {"query-guests", NULL, query_guests, ONLY_TELLS},
+    {"query-guest", guest_arguments, query_guest, ONLY_TELLS},
+    {"query-plan", plan_arguments, query_plan, ONLY_TELLS},
+    {"set-target", target_arguments, set_target, 0},
+    {"set-policy", policy_arguments, set_policy, 0},
+    {"set-mode", mode_arguments, set_mode, 0},
+    {"reload", NULL, reload, 0},
+    {"quit", NULL, quit, 0},
     {0},
 };

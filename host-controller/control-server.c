@@ -2,43 +2,57 @@
 #include "host-controller/control-server.h"
 
 #include "host-controller/control-commands.h"
-#include "protocol/transport/timer.h"
+#include "host-controller/control-events.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/transport/line-channel.h"
+#include "protocol/transport/timer.h"
 #include "protocol/transport/unix-socket.h"
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <grp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define SOCKET_MODE 0660
 #define ACCEPT_PAUSE_US INT64_C(1000000)
 
-struct ControlServer {
+// One of the two sockets.
+typedef struct Listener {
+    ControlServer *server;
     char *path;
+    bool read_only;
+    int fd;
+    guint source;
+    Timer *resume; // listening pauses while no connection can be accepted
+    guint clients; // connected through it
+} Listener;
+
+struct ControlServer {
     Controller *controller;
     void (*quit)(void *context);
     void *context;
-    int fd;
-    guint source;
-    Timer *resume;      // listening pauses while no connection can be accepted
+    Listener *steering;
+    Listener *telling;  // NULL: none
     GPtrArray *clients; // Client*, which it frees
     uint64_t dropped;   // events that clients who went had not read
 };
 
 typedef struct Client {
-    ControlServer *server;
+    Listener *listener;
     LineChannel *channel;
     ControlContext control;
+    uint64_t told_lost; // of the events it lost
 } Client;
 
 static void free_client(void *data)
 {
     Client *client = data;
-    client->server->dropped += line_channel_dropped_events(client->channel);
+    client->listener->server->dropped += line_channel_dropped_events(client->channel);
+    client->listener->clients--;
     line_channel_free(client->channel);
     g_free(client);
 }
@@ -52,15 +66,15 @@ static void reply(Client *client, const json_t *message)
 static void on_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
                     void *context)
 {
-    (void)channel;
     (void)after_sentinel;
     Client *client = context;
     QmpResult result;
+    client->control.events_lost = line_channel_dropped_events(channel);
     qmp_serve_line(control_commands, control_gate, &client->control, line, length, &result);
     reply(client, result.reply);
     qmp_result_clear(&result);
     if (client->control.quit) {
-        client->server->quit(client->server->context);
+        client->listener->server->quit(client->listener->server->context);
     }
 }
 
@@ -75,78 +89,178 @@ static bool on_ended(LineChannel *channel, LineChannelEnd end, const char *messa
         reply(client, answer);
         return true;
     }
-    g_ptr_array_remove_fast(client->server->clients, client);
+    g_ptr_array_remove_fast(client->listener->server->clients, client);
     return false;
 }
 
 static const LineChannelHandlers channel_handlers = {.line = on_line, .ended = on_ended};
 
+// --- events -----------------------------------------------------------------------------------
+
+// A client that reads again is told first how many events it has lost.
+static void tell_lost(Client *client)
+{
+    uint64_t lost = line_channel_dropped_events(client->channel) - client->told_lost;
+    bool has_room = line_channel_pending_events(client->channel) + 2 <= LIMIT_PENDING_EVENTS;
+    if (lost == 0 || !has_room) {
+        return;
+    }
+    client->told_lost += lost;
+    json_t *data = json_pack("{s:I}", "count", (json_int_t)lost);
+    g_autoptr(json_t) event = qmp_event_new(CONTROL_EVENTS_LOST, data, g_get_real_time());
+    g_autofree char *line = json_message_format(event);
+    line_channel_send_event(client->channel, line, strlen(line));
+}
+
 static void on_controller_event(const char *name, json_t *data, void *context)
 {
     ControlServer *server = context;
+    uint64_t bit = control_event_bit(name);
     g_autoptr(json_t) event = qmp_event_new(name, data, g_get_real_time());
     g_autofree char *line = json_message_format(event);
     size_t length = strlen(line);
     for (guint i = 0; i < server->clients->len; i++) {
         Client *client = g_ptr_array_index(server->clients, i);
-        if (client->control.negotiated) {
+        if (client->control.negotiated && client->control.events & bit) {
+            tell_lost(client);
             line_channel_send_event(client->channel, line, length);
         }
     }
 }
 
-static gboolean on_connection(int fd, GIOCondition condition, void *context)
+// --- connections ------------------------------------------------------------------------------
+
+// Says why before the connection is closed, as far as a socket takes it at once.
+static void turn_away(int fd)
 {
-    (void)condition;
-    ControlServer *server = context;
-    int client_fd = unix_socket_accept(fd);
-    if (client_fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-        // It would be told of again at once.
-        server->source = 0;
-        timer_arm(server->resume, g_get_monotonic_time() + ACCEPT_PAUSE_US);
-        return G_SOURCE_REMOVE;
-    }
-    if (client_fd < 0) {
-        return G_SOURCE_CONTINUE;
-    }
-    if (server->clients->len >= LIMIT_CONTROL_CLIENTS) {
-        close(client_fd);
-        return G_SOURCE_CONTINUE;
-    }
+    g_autoptr(GError) error = g_error_new(
+        PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
+        "This socket has %d clients already, as many as there can be", LIMIT_CONTROL_CLIENTS);
+    g_autoptr(json_t) message = qmp_error_reply(error);
+    g_autofree char *line = json_message_format(message);
+    send(fd, line, strlen(line), MSG_NOSIGNAL);
+    close(fd);
+}
+
+static void welcome(Listener *listener, int fd)
+{
     Client *client = g_new0(Client, 1);
-    client->server = server;
-    client->control.controller = server->controller;
-    client->channel = line_channel_new(client_fd, LIMIT_REQUEST_LINE_BYTES, LIMIT_PENDING_EVENTS,
+    client->listener = listener;
+    client->control = (ControlContext){
+        .controller = listener->server->controller,
+        .read_only = listener->read_only,
+        .events = CONTROL_EVENTS_ALL,
+    };
+    client->channel = line_channel_new(fd, LIMIT_REQUEST_LINE_BYTES, LIMIT_PENDING_EVENTS,
                                        &channel_handlers, client);
-    g_ptr_array_add(server->clients, client);
+    listener->clients++;
+    g_ptr_array_add(listener->server->clients, client);
     g_autoptr(json_t) greeting =
         json_pack("{s:{s:o, s:[]}}", "QMP", "version", view_version(), "capabilities");
     reply(client, greeting);
+}
+
+static gboolean on_connection(int fd, GIOCondition condition, void *context)
+{
+    (void)condition;
+    Listener *listener = context;
+    int client_fd = unix_socket_accept(fd);
+    if (client_fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        // It would be told of again at once.
+        listener->source = 0;
+        timer_arm(listener->resume, g_get_monotonic_time() + ACCEPT_PAUSE_US);
+        return G_SOURCE_REMOVE;
+    }
+    if (client_fd >= 0 && listener->clients >= LIMIT_CONTROL_CLIENTS) {
+        turn_away(client_fd);
+    } else if (client_fd >= 0) {
+        welcome(listener, client_fd);
+    }
     return G_SOURCE_CONTINUE;
 }
 
 static void listen_again(void *context)
 {
-    ControlServer *server = context;
-    server->source = g_unix_fd_add(server->fd, G_IO_IN, on_connection, server);
+    Listener *listener = context;
+    listener->source = g_unix_fd_add(listener->fd, G_IO_IN, on_connection, listener);
 }
 
-ControlServer *control_server_new(const char *path, Controller *controller,
-                                  void quit(void *context), void *context, GError **error)
+// --- listening --------------------------------------------------------------------------------
+
+// Until then nobody but the process's own group could connect.
+static void give_to_group(const char *path, const char *name)
+{
+    const struct group *group = getgrnam(name);
+    if (!group) {
+        g_warning("%s: there is no group %s", path, name);
+    } else if (lchown(path, (uid_t)-1, group->gr_gid) < 0) {
+        g_warning("%s: cannot be given to the group %s: %s", path, name, g_strerror(errno));
+    }
+}
+
+static Listener *listener_new(ControlServer *server, const char *path, const char *group,
+                              bool read_only, GError **error)
 {
     int fd = unix_socket_listen(path, SOCKET_MODE, error);
     if (fd < 0) {
         return NULL;
     }
+    if (group) {
+        give_to_group(path, group);
+    }
+    Listener *listener = g_new0(Listener, 1);
+    listener->server = server;
+    listener->path = g_strdup(path);
+    listener->read_only = read_only;
+    listener->fd = fd;
+    listener->resume = timer_new(listen_again, listener);
+    listen_again(listener);
+    return listener;
+}
+
+static void listener_free(Listener *listener)
+{
+    if (!listener) {
+        return;
+    }
+    if (listener->source) {
+        g_source_remove(listener->source);
+    }
+    timer_free(listener->resume);
+    close(listener->fd);
+    unlink(listener->path);
+    g_free(listener->path);
+    g_free(listener);
+}
+
+// Who may steer can do so without the other socket.
+static Listener *start_telling(ControlServer *server, const ControlSockets *sockets)
+{
+    g_autoptr(GError) error = NULL;
+    Listener *listener =
+        sockets->readonly_path
+            ? listener_new(server, sockets->readonly_path, sockets->readonly_group, true, &error)
+            : NULL;
+    if (error) {
+        g_warning("no read-only socket: %s", error->message);
+    }
+    return listener;
+}
+
+ControlServer *control_server_new(const ControlSockets *sockets, Controller *controller,
+                                  void quit(void *context), void *context, GError **error)
+{
     ControlServer *server = g_new0(ControlServer, 1);
-    server->path = g_strdup(path);
+    server->steering = listener_new(server, sockets->path, sockets->group, false, error);
+    if (!server->steering) {
+        g_free(server);
+        return NULL;
+    }
     server->controller = controller;
     server->quit = quit;
     server->context = context;
-    server->fd = fd;
     server->clients = g_ptr_array_new_with_free_func(free_client);
-    server->resume = timer_new(listen_again, server);
-    listen_again(server);
+    server->telling = start_telling(server, sockets);
     controller_set_event_func(controller, on_controller_event, server);
     return server;
 }
@@ -167,13 +281,8 @@ void control_server_free(ControlServer *server)
         return;
     }
     controller_set_event_func(server->controller, NULL, NULL);
-    if (server->source) {
-        g_source_remove(server->source);
-    }
-    timer_free(server->resume);
     g_ptr_array_unref(server->clients);
-    close(server->fd);
-    unlink(server->path);
-    g_free(server->path);
+    listener_free(server->steering);
+    listener_free(server->telling);
     g_free(server);
 }

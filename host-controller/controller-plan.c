@@ -166,16 +166,31 @@ static bool anything_moves(const Controller *controller)
 
 static void carry_out(Controller *controller, const PolicyGuest *guests, int64_t now_us)
 {
-    bool act =
-        controller->ended || (controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting);
     for (guint i = 0; i < controller->observed->len; i++) {
-        bool sent =
-            guest_follow(g_ptr_array_index(controller->observed, i), &guests[i], act, now_us);
+        bool sent = guest_follow(g_ptr_array_index(controller->observed, i), &guests[i],
+                                 controller->plan.acts, now_us);
         controller->adopting &= !sent;
     }
     if (controller->ended && !anything_moves(controller)) {
         timer_arm(controller->release_timer, now_us);
     }
+}
+
+static void note_plan(Controller *controller, const PolicyHost *host, int64_t now_us)
+{
+    int64_t silent_bytes = 0;
+    for (guint i = controller->observed->len; i < controller->observations->len; i++) {
+        silent_bytes += g_array_index(controller->observations, PolicyGuest, i).ceiling_bytes;
+    }
+    controller->plan = (ControllerPlan){
+        .made_us = now_us,
+        .host = *host,
+        .acts = controller->ended ||
+                (controller->mode != CONTROLLER_MODE_OBSERVE && !controller->starting),
+        .starting = controller->starting,
+        .silent_bytes = silent_bytes,
+        .guests = controller->observed,
+    };
 }
 
 static void make_plan(void *context)
@@ -200,8 +215,8 @@ static void make_plan(void *context)
     if (controller->starting) {
         check_start(controller, now_us);
     }
+    note_plan(controller, &host, now_us);
     carry_out(controller, guests, now_us);
-    controller->planned_us = now_us;
     bool sent = tally_plan(controller, now_us);
     record_plan(controller, &host, sent, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
@@ -214,7 +229,7 @@ static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)
     (void)guest;
     Controller *controller = context;
     int64_t wait_us = urgency == GUEST_URGENCY_NOW ? 0 : PLAN_SPACING_US;
-    timer_arm_by(controller->plan_timer, controller->planned_us + wait_us);
+    timer_arm_by(controller->plan_timer, controller->plan.made_us + wait_us);
 }
 
 static void on_reported(const Guest *guest, const PolicySample *sample, void *context)
@@ -241,6 +256,7 @@ void controller_plan_init(Controller *controller)
     controller->observations = g_array_new(FALSE, FALSE, sizeof(PolicyGuest));
     controller->observed = g_ptr_array_new();
     controller->silent = g_ptr_array_new();
+    controller->plan.guests = controller->observed;
     controller->plan_timer = timer_new(make_plan, controller);
     controller->release_timer = timer_new(finish_release, controller);
     controller->tally.reaction = metrics_histogram_of_reactions();
@@ -261,6 +277,7 @@ void controller_plan_forget(Controller *controller)
     g_array_set_size(controller->observations, 0);
     g_ptr_array_set_size(controller->observed, 0);
     g_ptr_array_set_size(controller->silent, 0);
+    controller->plan.silent_bytes = 0;
 }
 
 void controller_plan_now(Controller *controller)

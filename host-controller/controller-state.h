@@ -24,7 +24,7 @@ struct Controller {
 
     Host *host;
     Timer *plan_timer;
-    int64_t planned_us;         // when the last plan was made
+    ControllerPlan plan;        // the last one
     GArray *observations;       // PolicyGuest: the working memory of a plan
     GPtrArray *observed;        // Guest*, beside it
     GPtrArray *silent;          // Guest*, beside the rest of it: what QEMU has not told is guessed

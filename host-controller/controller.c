@@ -84,6 +84,23 @@ static void apply_journal(Controller *controller, const Config *former)
     controller->journal = new_journal(config);
 }
 
+// What a new configuration cannot change while the controller runs.
+static void say_what_stays(const Config *former, const Config *config)
+{
+    if (strcmp(config->socket_path, former->socket_path) != 0) {
+        g_message("the control socket stays at %s until the next start", former->socket_path);
+    }
+    if (g_strcmp0(config->socket_group, former->socket_group) != 0 ||
+        g_strcmp0(config->readonly_path, former->readonly_path) != 0 ||
+        g_strcmp0(config->readonly_group, former->readonly_group) != 0) {
+        g_message("the sockets' groups and the read-only socket stay as they are until the next "
+                  "start");
+    }
+    if (g_strcmp0(config->metrics_address, former->metrics_address) != 0) {
+        g_message("the metrics stay where they are until the next start");
+    }
+}
+
 bool controller_reload(Controller *controller, GError **error)
 {
     bool optional = strcmp(controller->config_path, CONFIG_DEFAULT_PATH) == 0;
@@ -91,13 +108,7 @@ bool controller_reload(Controller *controller, GError **error)
     if (!config) {
         return false;
     }
-    if (strcmp(config->socket_path, controller->config->socket_path) != 0) {
-        g_message("the control socket stays at %s until the next start",
-                  controller->config->socket_path);
-    }
-    if (g_strcmp0(config->metrics_address, controller->config->metrics_address) != 0) {
-        g_message("the metrics stay where they are until the next start");
-    }
+    say_what_stays(controller->config, config);
     g_autoptr(Config) former = controller->config;
     controller->config = config;
     apply_journal(controller, former);
@@ -182,6 +193,17 @@ bool controller_set_target(Controller *controller, const char *name, const int64
     return true;
 }
 
+bool controller_change_policy(Controller *controller, const char *name,
+                              const GuestPolicyChange *change, GError **error)
+{
+    Guest *guest = controller_find_guest(controller, name, error);
+    if (!guest || !guest_change_policy(guest, change, error)) {
+        return false;
+    }
+    controller_plan_now(controller);
+    return true;
+}
+
 Guest *controller_find_guest(const Controller *controller, const char *name, GError **error)
 {
     Guest *guest = g_hash_table_lookup(controller->by_name, name);
@@ -211,6 +233,11 @@ const char *controller_config_path(const Controller *controller)
 int64_t controller_started_us(const Controller *controller)
 {
     return controller->started_us;
+}
+
+const ControllerPlan *controller_last_plan(const Controller *controller)
+{
+    return &controller->plan;
 }
 
 const ControllerTally *controller_tally(const Controller *controller)

@@ -21,6 +21,16 @@ typedef struct ControllerTally {
     MetricsHistogram handover; // from setting a target until it was reached
 } ControllerTally;
 
+// The last plan: what it stood on. What it decided is in the guests (guest->plan).
+typedef struct ControllerPlan {
+    int64_t made_us; // 0: none was made yet
+    PolicyHost host;
+    bool acts;               // its targets were sent
+    bool starting;           // the controller waits for guests it has not heard of yet
+    int64_t silent_bytes;    // what QEMUs that have not told their size counted with
+    const GPtrArray *guests; // Guest*: those that took part
+} ControllerPlan;
+
 // Receives an event of protocol/controller.json; the reference to `data` is handed over.
 typedef void ControllerEventFunc(const char *name, json_t *data, void *context);
 
@@ -50,6 +60,11 @@ void controller_set_mode(Controller *controller, ControllerMode mode);
 bool controller_set_target(Controller *controller, const char *name, const int64_t *bytes,
                            GError **error);
 
+// Changes a guest's range or weight until the configuration is read again. PROTOCOL_ERROR_INVALID
+// or PROTOCOL_ERROR_REFUSED.
+bool controller_change_policy(Controller *controller, const char *name,
+                              const GuestPolicyChange *change, GError **error);
+
 // The guest, or NULL with PROTOCOL_ERROR_INVALID.
 Guest *controller_find_guest(const Controller *controller, const char *name, GError **error);
 // All guests (Guest*), in the order of the configuration.
@@ -58,6 +73,7 @@ const GPtrArray *controller_guests(const Controller *controller);
 ControllerMode controller_mode(const Controller *controller);
 const char *controller_config_path(const Controller *controller);
 int64_t controller_started_us(const Controller *controller);
+const ControllerPlan *controller_last_plan(const Controller *controller);
 const ControllerTally *controller_tally(const Controller *controller);
 int64_t controller_budget_bytes(const Controller *controller);
 const HostMemory *controller_host_memory(const Controller *controller);

@@ -30,8 +30,8 @@ bool guest_is_movable(const Guest *guest)
 void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes)
 {
     *min_bytes =
-        policy_min(relative_size_of(&guest->config->min, guest->size_bytes), guest->size_bytes);
-    *max_bytes = policy_clamp(relative_size_of(&guest->config->max, guest->size_bytes), *min_bytes,
+        policy_min(relative_size_of(&guest->policy.min, guest->size_bytes), guest->size_bytes);
+    *max_bytes = policy_clamp(relative_size_of(&guest->policy.max, guest->size_bytes), *min_bytes,
                               guest->size_bytes);
 }
 
@@ -81,6 +81,96 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
     return true;
 }
 
+// --- what an operator may change --------------------------------------------------------------
+
+static bool check_bytes(const char *name, GuestChange change, int64_t bytes, int64_t least,
+                        GError **error)
+{
+    if (change == GUEST_CHANGE_SET && (bytes < least || bytes > POLICY_MAX_BYTES)) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                    "Parameter '%s' expects a size from %d byte to 256 TiB", name, (int)least);
+        return false;
+    }
+    return true;
+}
+
+static void change_size(GuestChange change, int64_t bytes, const RelativeSize *configured,
+                        RelativeSize *size)
+{
+    if (change == GUEST_CHANGE_SET) {
+        *size = (RelativeSize){.bytes = bytes};
+    } else if (change == GUEST_CHANGE_CONFIGURED) {
+        *size = *configured;
+    }
+}
+
+// Of a guest whose size is not known yet only sizes of one kind can be compared.
+static bool check_range(const Guest *guest, const GuestPolicy *policy, GError **error)
+{
+    const RelativeSize *min = &policy->min;
+    const RelativeSize *max = &policy->max;
+    if (guest->size_bytes == 0 && min->relative != max->relative) {
+        return true;
+    }
+    int64_t whole_bytes = guest->size_bytes ? guest->size_bytes : POLICY_MAX_BYTES;
+    int64_t min_bytes = relative_size_of(min, whole_bytes);
+    int64_t max_bytes = relative_size_of(max, whole_bytes);
+    if (min_bytes <= max_bytes) {
+        return true;
+    }
+    char low[SIZE_TEXT_SIZE];
+    char high[SIZE_TEXT_SIZE];
+    g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REFUSED,
+                "The minimum of guest '%s', %s, would be above its maximum, %s",
+                guest->config->name, size_format(min_bytes, low), size_format(max_bytes, high));
+    return false;
+}
+
+bool guest_change_policy(Guest *guest, const GuestPolicyChange *change, GError **error)
+{
+    const GuestConfig *config = guest->config;
+    if (!config->managed) {
+        return refuse(error, guest, "is not managed");
+    }
+    if (change->weight == GUEST_CHANGE_SET &&
+        (change->weight_value < 1 || change->weight_value > POLICY_MAX_WEIGHT)) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                    "Parameter 'weight' expects a number from 1 to %d", POLICY_MAX_WEIGHT);
+        return false;
+    }
+    if (!check_bytes("min", change->min, change->min_bytes, 0, error) ||
+        !check_bytes("max", change->max, change->max_bytes, 1, error)) {
+        return false;
+    }
+    GuestPolicy policy = guest->policy;
+    change_size(change->min, change->min_bytes, &config->min, &policy.min);
+    change_size(change->max, change->max_bytes, &config->max, &policy.max);
+    if (change->weight != GUEST_CHANGE_NONE) {
+        policy.weight = change->weight == GUEST_CHANGE_SET ? change->weight_value : config->weight;
+    }
+    if (!check_range(guest, &policy, error)) {
+        return false;
+    }
+    guest->policy = policy;
+    return true;
+}
+
+static bool same_size(const RelativeSize *a, const RelativeSize *b)
+{
+    return a->relative == b->relative &&
+           (a->relative ? a->permyriad == b->permyriad : a->bytes == b->bytes);
+}
+
+bool guest_policy_is_changed(const Guest *guest)
+{
+    const GuestPolicy *policy = &guest->policy;
+    const GuestConfig *config = guest->config;
+    return !same_size(&policy->min, &config->min) || !same_size(&policy->max, &config->max) ||
+           policy->weight != config->weight;
+}
+
+// --- what is known for a plan -----------------------------------------------------------------
+
 static bool is_stalled(const Guest *guest, int64_t now_us)
 {
     return now_us < guest->stalled_until_us;
@@ -109,7 +199,7 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
         .actual_bytes = guest->has_balloon ? balloon->actual_bytes : guest->size_bytes,
         .target_bytes = guest->has_balloon ? balloon->target_bytes : guest->size_bytes,
         .ceiling_bytes = guest->has_balloon ? balloon->ceiling_bytes : guest->size_bytes,
-        .weight = guest->config->weight,
+        .weight = guest->policy.weight,
         .movable = guest_is_movable(guest),
         .fresh = guest_is_fresh(guest, now_us),
         .pinned = guest->pinned,
@@ -154,14 +244,36 @@ GuestHolding guest_holding(const Guest *guest, int64_t now_us)
                : (GuestHolding){seen.size_bytes, seen.size_bytes, seen.ceiling_bytes};
 }
 
+// What the plan was bound by. It was told of an obstacle as of a limit, or as of pressure; who asks
+// is told of the obstacle.
+static PolicyBound find_bound(const Guest *guest, const PolicyGuest *plan, int64_t now_us)
+{
+    PolicyBound bound = plan->bound;
+    if (guest->ineffective && bound == POLICY_BOUND_MAXIMUM) {
+        return POLICY_BOUND_INEFFECTIVE;
+    }
+    if (is_stalled(guest, now_us)) {
+        return bound == POLICY_BOUND_MINIMUM ? POLICY_BOUND_STALLED : bound;
+    }
+    bool took_back = now_us < guest->deflated_until_us && !guest->demand.under_pressure;
+    return took_back && bound == POLICY_BOUND_PRESSURE ? POLICY_BOUND_AUTO_DEFLATED : bound;
+}
+
+static void take_note(Guest *guest, const PolicyGuest *plan, int64_t now_us)
+{
+    PolicyBound bound = find_bound(guest, plan, now_us);
+    if (!guest->planned || guest->plan.bound != bound) {
+        guest->bound_since_us = now_us;
+    }
+    guest->planned = true;
+    guest->plan = *plan;
+    guest->plan.bound = bound;
+}
+
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
 {
-    guest->planned = true;
+    take_note(guest, plan, now_us);
     guest->acting = act;
-    guest->plan = *plan;
-    if (is_stalled(guest, now_us) && plan->bound == POLICY_BOUND_MINIMUM) {
-        guest->plan.bound = POLICY_BOUND_STALLED;
-    }
     if (balloon_is_moving(&guest->balloon)) {
         timer_arm_by(guest->poll_timer, now_us + guest_poll_us(guest));
     }

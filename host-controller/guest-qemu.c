@@ -260,6 +260,7 @@ static void on_qmp_ready(QmpClient *client, void *context)
 {
     Guest *guest = context;
     g_message("%s: QEMU connected", guest->config->name);
+    g_clear_pointer(&guest->qmp_error, g_free);
     pid_t pid = qmp_client_pid(client);
     if (pid != guest->pid) {
         forget_qemu(guest);
@@ -272,12 +273,19 @@ static void on_qmp_ready(QmpClient *client, void *context)
     guest_ask_balloon(guest);
 }
 
+static void note_error(Guest *guest, const char *why)
+{
+    g_free(guest->qmp_error);
+    guest->qmp_error = g_strdup(why);
+}
+
 // QEMU does not answer any more; it may still run and hold all it had.
 static void on_qmp_lost(QmpClient *client, const char *why, void *context)
 {
     (void)client;
     Guest *guest = context;
     g_message("%s: QEMU lost: %s", guest->config->name, why);
+    note_error(guest, why);
     guest->asking = false;
     guest->running = false; // until it says that it runs
     timer_disarm(guest->poll_timer);
@@ -289,6 +297,7 @@ static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, 
     (void)client;
     Guest *guest = context;
     g_message("%s: QEMU not reachable: %s", guest->config->name, why);
+    note_error(guest, why);
     if (absent) {
         forget_qemu(guest);
         guest_changed(guest, GUEST_URGENCY_NOW);

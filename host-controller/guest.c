@@ -17,6 +17,8 @@
 // A guest that stalled is left alone this long, and longer each time.
 #define STALL_BACKOFF_FIRST_US INT64_C(10000000)
 #define STALL_BACKOFF_CAP_US INT64_C(300000000)
+// And is told to be under pressure, or no longer, no more often than this.
+#define PRESSURE_SPACING_US INT64_C(1000000)
 // What a guest took back by itself it keeps at least this long.
 #define DEFLATED_HOLD_US INT64_C(10000000)
 // The guest's own count and QEMU's are held against each other once neither has moved for this
@@ -232,8 +234,34 @@ static void on_agent_connected(AgentLink *link, const char *version, void *conte
     guest_emit(guest, "GUEST_AGENT_CONNECTED", json_object());
 }
 
+static void tell_pressure(Guest *guest, bool under_pressure, int64_t now_us)
+{
+    guest->told_pressure = under_pressure;
+    guest->told_pressure_us = now_us;
+    g_message("%s: %s", guest->config->name,
+              under_pressure ? "under pressure, its tasks stall for lack of memory"
+                             : "no longer under pressure");
+    guest_emit(guest, "GUEST_PRESSURE",
+               json_pack("{s:b, s:I, s:I}", "under-pressure", under_pressure, "actual",
+                         (json_int_t)guest->balloon.actual_bytes, "target",
+                         (json_int_t)guest->balloon.target_bytes));
+}
+
+// Tells when tasks of the guest begin to stall for lack of memory and when that is over; seldom
+// enough that no guest fills anybody's log.
+static void note_pressure(Guest *guest, int64_t now_us)
+{
+    if (guest->demand.under_pressure != guest->told_pressure &&
+        now_us - guest->told_pressure_us >= PRESSURE_SPACING_US) {
+        tell_pressure(guest, guest->demand.under_pressure, now_us);
+    }
+}
+
 void guest_forget_report(Guest *guest)
 {
+    if (guest->told_pressure) {
+        tell_pressure(guest, false, g_get_monotonic_time());
+    }
     guest->has_report = false;
     guest->history = (PolicyHistory){0};
     guest->demand = (PolicyDemand){0};
@@ -318,6 +346,7 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     };
     policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
     guest->handlers->reported(guest, &sample, guest->context);
+    note_pressure(guest, now_us);
     bool urgent = report->reason == REPORT_REASON_TREND ||
                   report->reason == REPORT_REASON_PRESSURE || lacks_memory(guest);
     // However often a guest cries for help, it does not drive the others' plans.
@@ -335,10 +364,18 @@ static const AgentLinkHandlers link_handlers = {
 
 // --- life -------------------------------------------------------------------------------------
 
+// What is configured wins over what an operator has changed since.
+static void take_config(Guest *guest, const GuestConfig *config)
+{
+    guest_config_free(guest->config);
+    guest->config = guest_config_copy(config);
+    guest->policy = (GuestPolicy){.min = config->min, .max = config->max, .weight = config->weight};
+}
+
 Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void *context)
 {
     Guest *guest = g_new0(Guest, 1);
-    guest->config = guest_config_copy(config);
+    take_config(guest, config);
     guest->handlers = handlers;
     guest->context = context;
     guest->met_us = g_get_monotonic_time();
@@ -361,6 +398,7 @@ void guest_free(Guest *guest)
     agent_link_free(guest->link);
     timer_free(guest->poll_timer);
     timer_free(guest->stale_timer);
+    g_free(guest->qmp_error);
     guest_config_free(guest->config);
     g_free(guest);
 }
@@ -371,7 +409,6 @@ bool guest_reconfigure(Guest *guest, const GuestConfig *config)
         g_strcmp0(guest->config->agent_path, config->agent_path) != 0) {
         return false;
     }
-    guest_config_free(guest->config);
-    guest->config = guest_config_copy(config);
+    take_config(guest, config);
     return true;
 }

@@ -50,13 +50,38 @@ typedef enum GuestState {
     GUEST_STATE_COUNT
 } GuestState;
 
+// What an operator may change of a guest while the controller runs.
+typedef struct GuestPolicy {
+    RelativeSize min;
+    RelativeSize max;
+    int64_t weight;
+} GuestPolicy;
+
+// A change of a GuestPolicy, value by value.
+typedef enum GuestChange {
+    GUEST_CHANGE_NONE,
+    GUEST_CHANGE_SET,
+    GUEST_CHANGE_CONFIGURED, // back to what is configured
+} GuestChange;
+
+typedef struct GuestPolicyChange {
+    GuestChange min;
+    GuestChange max;
+    GuestChange weight;
+    int64_t min_bytes; // where they are to be set
+    int64_t max_bytes;
+    int64_t weight_value;
+} GuestPolicyChange;
+
 // Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us; others read.
 struct Guest {
     GuestConfig *config;
+    GuestPolicy policy; // in force: as configured, unless it was changed since
     const GuestHandlers *handlers;
     void *context;
 
     QmpClient *qmp;
+    char *qmp_error;      // why its QEMU cannot be reached; NULL while it can
     pid_t pid;            // of the QEMU last connected; 0: unknown
     int64_t met_us;       // since when this QEMU, or none, has been there
     bool running;         // QEMU says that it runs the guest
@@ -91,11 +116,14 @@ struct Guest {
     Timer *stale_timer;
     PolicyHistory history;
     PolicyDemand demand;
+    bool told_pressure;       // the last GUEST_PRESSURE said that it is under pressure
+    int64_t told_pressure_us; // when that was
 
     bool pinned;
     int64_t pinned_bytes;
     bool planned;
-    PolicyGuest plan; // the last plan, with its reasons
+    PolicyGuest plan;       // the last plan, with its reasons
+    int64_t bound_since_us; // plans have been bound by the same since then
 
     uint64_t reports;     // taken so far
     uint64_t commands;    // `balloon` commands sent so far
@@ -130,6 +158,12 @@ void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes);
 // Pins the target at `bytes`, or with NULL leaves it to the policy again. PROTOCOL_ERROR_REFUSED
 // when the guest cannot be moved or `bytes` is out of its range.
 bool guest_pin(Guest *guest, const int64_t *bytes, GError **error);
+
+// Changes range or weight until the configuration is read again. PROTOCOL_ERROR_INVALID or
+// _REFUSED when it makes no sense; then nothing is changed.
+bool guest_change_policy(Guest *guest, const GuestPolicyChange *change, GError **error);
+// Whether range or weight are other than configured.
+bool guest_policy_is_changed(const Guest *guest);
 
 // Fills in what is known for a plan.
 void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us);

@@ -126,6 +126,20 @@ static MetricsServer *start_metrics(const char *address, const Controller *contr
     return metrics;
 }
 
+// What `config` says, unless the command line names the socket. Free `*readonly_path` with
+// g_free().
+static ControlSockets find_sockets(const Config *config, const char *path, char **readonly_path)
+{
+    *readonly_path =
+        config->readonly_path ? g_strdup(config->readonly_path) : config_readonly_path(path);
+    return (ControlSockets){
+        .path = path,
+        .group = config->socket_group,
+        .readonly_path = **readonly_path ? *readonly_path : NULL,
+        .readonly_group = config->readonly_group ? config->readonly_group : config->socket_group,
+    };
+}
+
 static int run(Config *config, const char *config_path, const char *socket_option)
 {
     g_autoptr(GError) error = NULL;
@@ -146,8 +160,10 @@ static int run(Config *config, const char *config_path, const char *socket_optio
     g_unix_signal_add(SIGHUP, on_reload_signal, controller);
     // /run is empty after a boot; what goes wrong here the socket tells.
     g_mkdir_with_parents(socket_folder, 0755);
+    g_autofree char *readonly_path = NULL;
+    ControlSockets sockets = find_sockets(config, socket_path, &readonly_path);
     g_autoptr(ControlServer) server =
-        control_server_new(socket_path, controller, end, &ending, &error);
+        control_server_new(&sockets, controller, end, &ending, &error);
     if (!server) {
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
         return EX_CANTCREAT;

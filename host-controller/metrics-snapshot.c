@@ -46,7 +46,7 @@ static void sample_guest(GuestSample *sample, const Guest *guest, int64_t now_us
     for (GuestState state = 0; state < GUEST_STATE_COUNT; state++) {
         set(sample, GUEST_VALUE_STATE + state, state == sample->state);
     }
-    set(sample, GUEST_VALUE_WEIGHT, guest->config->weight);
+    set(sample, GUEST_VALUE_WEIGHT, guest->policy.weight);
     set(sample, GUEST_VALUE_PINNED, guest->pinned);
     set(sample, GUEST_VALUE_REPORTS, (int64_t)guest->reports);
     set(sample, GUEST_VALUE_COMMANDS, (int64_t)guest->commands);

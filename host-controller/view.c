@@ -48,7 +48,7 @@ static const char *agent_state(const Guest *guest, int64_t now_us)
     return guest_is_fresh(guest, now_us) ? "connected" : "stale";
 }
 
-static json_t *view_reason(const Guest *guest)
+static json_t *view_reason(const Guest *guest, int64_t now_us)
 {
     const PolicyGuest *plan = &guest->plan;
     json_t *reason = json_object();
@@ -60,6 +60,7 @@ static json_t *view_reason(const Guest *guest)
         set_int(reason, "fair-share", plan->fair_share_bytes);
     }
     set_string(reason, "bound-by", policy_bound_name(plan->bound));
+    set_int(reason, "bound-for-us", now_us - guest->bound_since_us);
     return reason;
 }
 
@@ -68,6 +69,12 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
     json_t *view = json_object();
     set_string(view, "name", guest->config->name);
     set_string(view, "state", guest_state_name(guest_state(guest, now_us)));
+    if (guest->pid > 0) {
+        set_int(view, "pid", guest->pid);
+    }
+    if (guest->qmp_error) {
+        set_string(view, "qmp-error", guest->qmp_error);
+    }
     if (guest_is_known(guest)) {
         PolicyGuest observation;
         guest_observe(guest, &observation, now_us);
@@ -82,17 +89,22 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
     }
     if (guest->resident_bytes > 0) {
         set_int(view, "resident", guest->resident_bytes);
+        set_int(view, "resident-age-us", now_us - guest->resident_us);
     }
-    set_int(view, "weight", guest->config->weight);
+    set_int(view, "weight", guest->policy.weight);
+    set_bool(view, "policy-changed", guest_policy_is_changed(guest));
     set_bool(view, "pinned", guest->pinned);
     set_bool(view, "managed", guest->config->managed);
     set_string(view, "agent", agent_state(guest, now_us));
+    if (guest->link && agent_link_error(guest->link)) {
+        set_string(view, "agent-error", agent_link_error(guest->link));
+    }
     if (guest->has_report) {
         set_int(view, "report-age-us", now_us - guest->report_us);
         json_object_set_new(view, "report", memory_report_to_json(&guest->report));
     }
     if (guest->planned) {
-        json_object_set_new(view, "reason", view_reason(guest));
+        json_object_set_new(view, "reason", view_reason(guest, now_us));
     }
     return view;
 }

@@ -3,9 +3,6 @@
 // A plan: the numbers brought into range, then shared out, then paced.
 #include "host-controller/policy/policy.h"
 
-// Times POLICY_MAX_BYTES it still fits an int64_t.
-#define MAX_WEIGHT 10000
-
 static const char *const bound_names[POLICY_BOUND_COUNT] = {
     [POLICY_BOUND_DEMAND] = "demand",
     [POLICY_BOUND_FAIR_SHARE] = "fair-share",
@@ -40,7 +37,7 @@ static void bring_into_range(PolicyGuest *guest)
     guest->min_bytes = policy_clamp(guest->min_bytes, 0, POLICY_MAX_BYTES);
     guest->max_bytes = policy_clamp(guest->max_bytes, guest->min_bytes, POLICY_MAX_BYTES);
     guest->pinned_bytes = policy_clamp(guest->pinned_bytes, guest->min_bytes, guest->max_bytes);
-    guest->weight = policy_clamp(guest->weight, 1, MAX_WEIGHT);
+    guest->weight = policy_clamp(guest->weight, 1, POLICY_MAX_WEIGHT);
     PolicyDemand *demand = &guest->demand;
     demand->committed_bytes = policy_clamp(demand->committed_bytes, 0, POLICY_MAX_BYTES);
     demand->headroom_bytes = policy_clamp(demand->headroom_bytes, 0, POLICY_MAX_BYTES);

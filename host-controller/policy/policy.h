@@ -25,6 +25,9 @@
 // No size taken from a peer counts for more than this: 10,000 of them still fit an int64_t.
 #define POLICY_MAX_BYTES (INT64_C(1) << 48)
 
+// Times POLICY_MAX_BYTES it still fits an int64_t.
+#define POLICY_MAX_WEIGHT 10000
+
 // Of the budget this part is the host's pool.
 #define POLICY_POOL_DIVISOR 16
 

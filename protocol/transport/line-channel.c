@@ -395,6 +395,11 @@ static void on_later(void *context)
     leave(channel);
 }
 
+size_t line_channel_pending_events(const LineChannel *channel)
+{
+    return channel->pending_events;
+}
+
 uint64_t line_channel_dropped_events(const LineChannel *channel)
 {
     return channel->dropped_events;

@@ -47,5 +47,7 @@ void line_channel_send_reply(LineChannel *channel, const char *line, size_t leng
 // Sends an event. When `max_events` already wait, the oldest of them is dropped in its favour.
 void line_channel_send_event(LineChannel *channel, const char *line, size_t length);
 
+// How many events wait for the peer to read them.
+size_t line_channel_pending_events(const LineChannel *channel);
 // How many events were dropped because the peer did not read them.
 uint64_t line_channel_dropped_events(const LineChannel *channel);

@@ -44,6 +44,8 @@ static void test_an_empty_file_means_the_defaults(void **state)
     assert_no_error(error);
     assert_int_equal(config->mode, CONTROLLER_MODE_BALANCE);
     assert_string_equal(config->socket_path, CONFIG_DEFAULT_SOCKET);
+    assert_null(config->socket_group);
+    assert_null(config->readonly_path);
     assert_percent(&config->reserve, 10);
     assert_true(config->budget_auto);
     assert_int_equal(config->guests->len, 0);
@@ -63,6 +65,8 @@ static void test_every_key_is_taken_over(void **state)
     g_autoptr(GError) error = NULL;
     g_autoptr(Config) config = load_text(*state,
                                          "[controller]\nmode=reclaim\nsocket=/run/c.sock\n"
+                                         "socket-group=root\nreadonly-socket=/run/ro.sock\n"
+                                         "readonly-group=daemon\n"
                                          "on-exit=release\n"
                                          "[host]\nreserve=2G\nbudget=80%\n"
                                          "[guest web 1]\nqmp=/run/w.qmp\nagent=/run/w.agent\n"
@@ -71,6 +75,9 @@ static void test_every_key_is_taken_over(void **state)
     assert_no_error(error);
     assert_int_equal(config->mode, CONTROLLER_MODE_RECLAIM);
     assert_string_equal(config->socket_path, "/run/c.sock");
+    assert_string_equal(config->socket_group, "root");
+    assert_string_equal(config->readonly_path, "/run/ro.sock");
+    assert_string_equal(config->readonly_group, "daemon");
     assert_true(config->release_on_exit);
     assert_bytes(&config->reserve, INT64_C(2) << 30);
     assert_false(config->budget_auto);
@@ -234,6 +241,20 @@ static void test_the_sample_says_the_defaults_when_its_comments_are_removed(void
     assert_true(guest->managed);
 }
 
+static void test_the_read_only_socket_is_beside_the_other(void **state)
+{
+    static const char *const paths[][2] = {
+        {CONFIG_DEFAULT_SOCKET, CONFIG_DEFAULT_READONLY_SOCKET},
+        {"/run/c", "/run/c-ro"},
+        {"/run/c.sock.d/c", "/run/c.sock.d/c-ro"},
+    };
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *path = config_readonly_path(paths[i][0]);
+        assert_string_equal(path, paths[i][1]);
+    }
+}
+
 static void test_modes_are_read_as_they_are_written(void **state)
 {
     (void)state;
@@ -266,6 +287,7 @@ int main(void)
         TEST(test_only_visible_files_named_conf_count_in_the_folder),
         TEST(test_a_copy_of_a_guest_is_its_own),
         TEST(test_the_sample_says_the_defaults_when_its_comments_are_removed),
+        TEST(test_the_read_only_socket_is_beside_the_other),
         TEST(test_modes_are_read_as_they_are_written),
     };
     return run_test_table(tests);
