@@ -2,6 +2,7 @@
 #include "host-controller/ctl/commands.h"
 
 #include "host-controller/ctl/client.h"
+#include "host-controller/ctl/explain.h"
 #include "host-controller/ctl/render.h"
 
 #define DOCUMENT JSON_INDENT(2)
@@ -43,6 +44,36 @@ CtlExit ctl_show(const CtlContext *context, char **arguments)
     }
     g_autoptr(GString) text = g_string_new(NULL);
     render_guest(guest, &context->out_style, text);
+    return client_write_text(context, text);
+}
+
+CtlExit ctl_explain(const CtlContext *context, char **arguments)
+{
+    g_autoptr(QmpSession) session = client_connect(context);
+    if (!session) {
+        return CTL_EXIT_CONNECT;
+    }
+    CtlExit exit;
+    g_autoptr(json_t) plan = client_execute_for_guest(
+        context, session, "query-plan", json_pack("{s:s}", "name", arguments[0]), &exit);
+    if (!plan) {
+        return exit;
+    }
+    const json_t *guest = json_array_get(json_object_get(plan, "guests"), 0);
+    if (!guest) {
+        client_complain(context,
+                        "there is no plan for '%s' yet; aerostatctl show tells what is known",
+                        arguments[0]);
+        return CTL_EXIT_ERROR;
+    }
+    g_auto(Explanation) explanation;
+    explanation_init(&explanation, plan, guest);
+    if (context->json) {
+        g_autoptr(json_t) value = explanation_to_json(&explanation, guest);
+        return client_write_json(context, value, DOCUMENT);
+    }
+    g_autoptr(GString) text = g_string_new(NULL);
+    explanation_render(&explanation, &context->out_style, text);
     return client_write_text(context, text);
 }
 

@@ -35,8 +35,9 @@ typedef struct CtlContext {
 typedef CtlExit CtlCommand(const CtlContext *context, char **arguments);
 
 CtlCommand ctl_list;
-CtlCommand ctl_show;   // GUEST
-CtlCommand ctl_target; // GUEST SIZE|auto
+CtlCommand ctl_show;    // GUEST
+CtlCommand ctl_explain; // GUEST
+CtlCommand ctl_target;  // GUEST SIZE|auto
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]

@@ -53,6 +53,10 @@ static const Subcommand subcommands[] = {
      0, 0, false, ctl_list},
     {"show", "GUEST", "Show everything about a guest, with the reason for its target", NULL, 1, 1,
      false, ctl_show},
+    {"explain", "GUEST", "Say why a guest's target is what it is, to the byte",
+     "What the target is for, where it comes from, and which rule decided; docs/policy.md has the "
+     "rules.",
+     1, 1, false, ctl_explain},
     {"target", "GUEST SIZE|auto", "Set a guest's target, or leave it to the controller",
      "SIZE is a number with K, M, G or T (powers of 1024), such as 512M or 1.5G.", 2, 2, true,
      ctl_target},

@@ -48,6 +48,8 @@ static const Meaning bound_meanings[] = {
     {"plenty", "it has more than its part, and nobody is short"},
     {"unmanaged", "its configuration says that it must not be touched"},
     {"stalled", "it made no progress, so it keeps what it has"},
+    {"ineffective", "ballooning it frees nothing, so it keeps all it may have"},
+    {"auto-deflated", "it took memory back by itself, so it is not shrunk for now"},
     {NULL, NULL},
 };
 
