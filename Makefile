@@ -14,6 +14,8 @@ BINDIR ?= $(PREFIX)/bin
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DATADIR ?= $(PREFIX)/share
+BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
+ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev
@@ -224,6 +226,8 @@ install: all man ## install into DESTDIR
 	test -e $(DESTDIR)$(SYSCONFDIR)/aerostat/agent.conf || \
 	    $(INSTALL) -Dm644 packaging/agent.conf $(DESTDIR)$(SYSCONFDIR)/aerostat/agent.conf
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(DATADIR)/aerostat protocol/agent.json protocol/controller.json
+	$(INSTALL) -Dm644 packaging/completions/aerostatctl.bash $(DESTDIR)$(BASHCOMPDIR)/aerostatctl
+	$(INSTALL) -Dm644 packaging/completions/aerostatctl.zsh $(DESTDIR)$(ZSHCOMPDIR)/_aerostatctl
 	for page in $(notdir $(MAN_PAGES)); do \
 	    $(INSTALL) -Dm644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $(BUILD)/man/$$page; done
 	$(INSTALL) -Dm644 -t $(DESTDIR)$(UNITDIR) $(call installed,packaging/systemd/*.service)

@@ -44,6 +44,8 @@ static void complain_unconnected(const CtlContext *context, const GError *error)
                         "no permission to use %s: run this as root or as a member of the "
                         "socket's group",
                         path);
+    } else if (g_error_matches(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REMOTE)) {
+        client_complain(context, "%s: %s", path, message);
     } else if (error->domain == G_FILE_ERROR) {
         client_complain(context, "%s: is aerostat-controller running?", message);
     } else {
@@ -56,6 +58,11 @@ QmpSession *client_connect(const CtlContext *context)
 {
     g_autoptr(GError) error = NULL;
     QmpSession *session = qmp_session_open(context->socket_path, ANSWER_TIMEOUT_US, &error);
+    if (!session && context->fallback_path &&
+        g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_ACCES)) {
+        // Who may not steer may still be allowed to look.
+        session = qmp_session_open(context->fallback_path, ANSWER_TIMEOUT_US, NULL);
+    }
     if (!session) {
         complain_unconnected(context, error);
     }

@@ -19,10 +19,14 @@ CtlExit ctl_list(const CtlContext *context, char **arguments)
     if (!guests) {
         return exit;
     }
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (context->names_only) {
+        render_names(guests, text);
+        return client_write_text(context, text);
+    }
     if (context->json) {
         return client_write_json(context, guests, DOCUMENT);
     }
-    g_autoptr(GString) text = g_string_new(NULL);
     render_guests(guests, &context->out_style, text);
     return client_write_text(context, text);
 }
@@ -127,6 +131,21 @@ CtlExit ctl_mode(const CtlContext *context, char **arguments)
     g_autoptr(GString) text = g_string_new(mode);
     g_string_append_c(text, '\n');
     return client_write_text(context, text);
+}
+
+CtlExit ctl_reload(const CtlContext *context, char **arguments)
+{
+    (void)arguments;
+    g_autoptr(QmpSession) session = client_connect(context);
+    if (!session) {
+        return CTL_EXIT_CONNECT;
+    }
+    CtlExit exit;
+    g_autoptr(json_t) done = client_execute(context, session, "reload", NULL, &exit);
+    if (!done) {
+        return exit;
+    }
+    return context->json ? client_write_json(context, done, DOCUMENT) : CTL_EXIT_OK;
 }
 
 CtlExit ctl_watch(const CtlContext *context, char **arguments)

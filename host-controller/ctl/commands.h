@@ -21,12 +21,14 @@ typedef enum CtlExit {
 // How a subcommand is to work. Nothing in it is owned.
 typedef struct CtlContext {
     const char *socket_path;
-    FILE *out; // what was asked for
-    FILE *err; // messages and progress
+    const char *fallback_path; // tried when permission is denied there; NULL: none
+    FILE *out;                 // what was asked for
+    FILE *err;                 // messages and progress
     TextStyle out_style;
     TextStyle err_style;
     bool json;          // write JSON instead of text
     bool show_progress; // `err` is a terminal
+    bool names_only;    // list: nothing but the names
     bool wait;          // target: until the guest is there
     int64_t timeout_us; // target: wait at most this long
 } CtlContext;
@@ -38,6 +40,8 @@ CtlCommand ctl_list;
 CtlCommand ctl_show;    // GUEST
 CtlCommand ctl_explain; // GUEST
 CtlCommand ctl_target;  // GUEST SIZE|auto
+CtlCommand ctl_policy;  // GUEST [KEY=VALUE]...
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]
+CtlCommand ctl_reload;

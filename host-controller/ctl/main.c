@@ -17,8 +17,10 @@
 // What the command line said.
 typedef struct Options {
     char *socket_path;
+    gboolean read_only;
     gboolean json;
     gboolean version;
+    gboolean names;
     gboolean wait;
     char *timeout;
 } Options;
@@ -33,6 +35,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
 // --- subcommands ------------------------------------------------------------------------------
 
+enum {
+    HAS_WAIT = 1, // --wait and --timeout
+    HAS_NAMES = 2,
+};
+
 typedef struct Subcommand {
     const char *name;
     const char *parameters;
@@ -40,7 +47,7 @@ typedef struct Subcommand {
     const char *description; // further help
     int min_arguments;
     int max_arguments;
-    bool can_wait; // has --wait and --timeout
+    unsigned options; // that it has besides the common ones
     CtlCommand *run;
 } Subcommand;
 
@@ -50,26 +57,35 @@ static const Subcommand subcommands[] = {
      "needs,\n"
      "PRESSURE how much of the last ten seconds some of its tasks waited for memory. Columns that\n"
      "the terminal has no room for are left out; --json has everything.",
-     0, 0, false, ctl_list},
+     0, 0, HAS_NAMES, ctl_list},
     {"show", "GUEST", "Show everything about a guest, with the reason for its target", NULL, 1, 1,
-     false, ctl_show},
+     0, ctl_show},
     {"explain", "GUEST", "Say why a guest's target is what it is, to the byte",
      "What the target is for, where it comes from, and which rule decided; docs/policy.md has the "
      "rules.",
-     1, 1, false, ctl_explain},
+     1, 1, 0, ctl_explain},
     {"target", "GUEST SIZE|auto", "Set a guest's target, or leave it to the controller",
-     "SIZE is a number with K, M, G or T (powers of 1024), such as 512M or 1.5G.", 2, 2, true,
+     "SIZE is a number with K, M, G or T (powers of 1024), such as 512M or 1.5G.", 2, 2, HAS_WAIT,
      ctl_target},
+    {"policy", "GUEST [KEY=VALUE]...", "Show or change a guest's range and weight",
+     "KEY=VALUE is min=SIZE, max=SIZE or weight=NUMBER. SIZE is a number with K, M, G or T, or a\n"
+     "percentage of the guest's size. The word configured in place of a value goes back to what "
+     "is\n"
+     "configured. A change holds until the controller ends or reads its configuration anew.",
+     1, 4, 0, ctl_policy},
     {"watch", "", "Show events as they happen",
-     "Ends when the controller goes away. With --json, each event is one line.", 0, 0, false,
+     "Ends when the controller goes away. With --json, each event is one line.", 0, 0, 0,
      ctl_watch},
-    {"status", "", "Show the controller and its host", NULL, 0, 0, false, ctl_status},
+    {"status", "", "Show the controller and its host", NULL, 0, 0, 0, ctl_status},
     {"mode", "[observe|balance|reclaim]", "Show or change what the controller does",
      "observe: works targets out, but never acts. balance: shrinks guests only as far as the host\n"
      "needs it. reclaim: always takes idle memory back. It holds until the controller ends or "
      "reads\n"
      "its configuration anew.",
-     0, 1, false, ctl_mode},
+     0, 1, 0, ctl_mode},
+    {"reload", "", "Have the controller read its configuration anew",
+     "With a mistake in it the old one stays in force, and the mistake is told.", 0, 0, 0,
+     ctl_reload},
 };
 
 static const Subcommand *find_subcommand(const char *name)
@@ -90,6 +106,8 @@ static void add_common_options(GOptionContext *parser, Options *options)
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket_path,
          "The controller's socket (default: $AEROSTAT_SOCKET or " CONFIG_DEFAULT_SOCKET ")",
          "PATH"},
+        {"read-only", 'r', 0, G_OPTION_ARG_NONE, &options->read_only,
+         "Use the socket that only tells (default: " CONFIG_DEFAULT_READONLY_SOCKET ")", NULL},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Write JSON instead of text", NULL},
         G_OPTION_ENTRY_NULL,
     };
@@ -128,8 +146,15 @@ static GOptionContext *new_subcommand_parser(const Subcommand *subcommand, Optio
          "Wait no longer than this, such as 30s or 2min (default: " DEFAULT_TIMEOUT ")", "TIME"},
         G_OPTION_ENTRY_NULL,
     };
+    const GOptionEntry list_entries[] = {
+        {"names", 0, 0, G_OPTION_ARG_NONE, &options->names, "Only the names, one a line", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
     add_common_options(parser, options);
-    if (subcommand->can_wait) {
+    if (subcommand->options & HAS_NAMES) {
+        g_option_context_add_main_entries(parser, list_entries, NULL);
+    }
+    if (subcommand->options & HAS_WAIT) {
         g_option_context_add_main_entries(parser, wait_entries, NULL);
     }
     g_option_context_set_summary(parser, subcommand->summary);
@@ -153,18 +178,29 @@ static CtlExit complain_usage(const Subcommand *subcommand, const char *format, 
     return CTL_EXIT_USAGE;
 }
 
+// Which socket to use: the one that was named, or else the usual one.
+static void choose_socket(const Options *options, CtlContext *context)
+{
+    const char *named = options->socket_path;
+    if (!named) {
+        named = g_getenv(options->read_only ? "AEROSTAT_READONLY_SOCKET" : "AEROSTAT_SOCKET");
+    }
+    if (named && *named) {
+        context->socket_path = named;
+    } else if (options->read_only) {
+        context->socket_path = CONFIG_DEFAULT_READONLY_SOCKET;
+    } else {
+        context->socket_path = CONFIG_DEFAULT_SOCKET;
+        context->fallback_path = CONFIG_DEFAULT_READONLY_SOCKET;
+    }
+}
+
 // Turns what was said into a context. False when it makes no sense.
 static bool apply_options(const Subcommand *subcommand, const Options *options, CtlContext *context)
 {
-    const char *from_environment = g_getenv("AEROSTAT_SOCKET");
     g_autoptr(GError) error = NULL;
-    if (options->socket_path) {
-        context->socket_path = options->socket_path;
-    } else if (from_environment && *from_environment) {
-        context->socket_path = from_environment;
-    } else {
-        context->socket_path = CONFIG_DEFAULT_SOCKET;
-    }
+    choose_socket(options, context);
+    context->names_only = options->names;
     context->json = options->json;
     context->wait = options->wait;
     if (options->timeout && !options->wait) {

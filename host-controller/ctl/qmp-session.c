@@ -221,6 +221,10 @@ static bool greet(QmpSession *session, Deadline *deadline, GError **error)
         // QEMU serves one client a monitor and lets the others wait.
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT,
                     "no greeting in time, another client may be connected");
+    } else if (result == WAIT_READY && message.type == QMP_MESSAGE_ERROR) {
+        // It says why it takes no further client.
+        g_set_error_literal(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REMOTE, message.error_desc);
+        return false;
     } else if (result == WAIT_READY && message.type != QMP_MESSAGE_GREETING) {
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX,
                     "the first message is no QMP greeting");

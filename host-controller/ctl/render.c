@@ -160,6 +160,16 @@ void render_guests(const json_t *guests, const TextStyle *style, GString *out)
     table_render(table, style, out);
 }
 
+void render_names(const json_t *guests, GString *out)
+{
+    size_t index;
+    json_t *guest;
+    json_array_foreach (guests, index, guest) {
+        g_autofree char *name = render_word(guest, "name");
+        g_string_append_printf(out, "%s\n", name);
+    }
+}
+
 // --- status -----------------------------------------------------------------------------------
 
 static void render_controller(const json_t *status, const TextStyle *style, GString *out)

@@ -12,6 +12,9 @@
 // A table of all guests; `guests` is the value of query-guests.
 void render_guests(const json_t *guests, const TextStyle *style, GString *out);
 
+// The names of all guests, one a line, for programs that complete them.
+void render_names(const json_t *guests, GString *out);
+
 // Everything about one guest; `guest` is the value of query-guest.
 void render_guest(const json_t *guest, const TextStyle *style, GString *out);
 
