@@ -16,6 +16,7 @@ typedef enum CtlExit {
     CTL_EXIT_CONNECT = 3, // the controller cannot be reached
     CTL_EXIT_TIMEOUT = 4, // it did not happen in time, or the guest is stalled
     CTL_EXIT_LOST = 5,    // the controller went away
+    CTL_EXIT_FOUND = 6,   // doctor: something is wrong
 } CtlExit;
 
 // How a subcommand is to work. Nothing in it is owned.
@@ -45,3 +46,4 @@ CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]
 CtlCommand ctl_reload;
+CtlCommand ctl_doctor;

@@ -86,6 +86,8 @@ static const Subcommand subcommands[] = {
     {"reload", "", "Have the controller read its configuration anew",
      "With a mistake in it the old one stays in force, and the mistake is told.", 0, 0, 0,
      ctl_reload},
+    {"doctor", "", "Find what is wrong on this host, and what mends it",
+     "Ends with 0 when nothing is wrong and with 6 when something is.", 0, 0, 0, ctl_doctor},
 };
 
 static const Subcommand *find_subcommand(const char *name)

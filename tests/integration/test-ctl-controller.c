@@ -133,6 +133,69 @@ static void test_an_explanation_is_made_of_the_running_plan(void **state)
                 "aerostatctl: there is no guest 'web2'; did you mean 'web1'?\n");
 }
 
+// --- doctor -----------------------------------------------------------------------------------
+
+// The codes that doctor finds, "SUBJECT CODE" a word, in order.
+static char *find_codes(const Rig *rig, int expected_exit)
+{
+    g_autofree char *output = NULL;
+    int exit = run_ctl(rig, "--json doctor", &output);
+    g_autoptr(json_t) findings = json_loads(output, 0, NULL);
+    GString *codes = g_string_new(NULL);
+    size_t index;
+    json_t *finding;
+    json_array_foreach (findings, index, finding) {
+        g_string_append_printf(codes, "%s %s;",
+                               json_string_value(json_object_get(finding, "subject")),
+                               json_string_value(json_object_get(finding, "code")));
+    }
+    if (exit != expected_exit) {
+        fail_msg("exit code %d: %s", exit, output);
+    }
+    return g_string_free(codes, FALSE);
+}
+
+static bool finds(const Rig *rig, const char *expected)
+{
+    g_autofree char *codes = find_codes(rig, 6);
+    return strcmp(codes, expected) == 0;
+}
+
+static void test_doctor_finds_what_is_broken_on_a_running_host(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *bare = rig_add(rig, "bare", GIB, NULL);
+    RigGuest *gone = rig_add(rig, "gone", GIB, NULL);
+    RigGuest *silent = rig_add(rig, "silent", GIB, NULL);
+    RigGuest *careless = rig_add(rig, "careless", GIB, NULL);
+    rig_add(rig, "well", GIB, NULL);
+    fake_qemu_set_device(bare->qemu, false);
+    for (guint i = 0; i < rig->guests->len; i++) {
+        RigGuest *guest = g_ptr_array_index(rig->guests, i);
+        fake_agent_guest(guest->agent)->deflate_on_oom = guest != careless;
+    }
+    rig_run(rig, 8 * GIB);
+    fake_qemu_quit(gone->qemu);
+    fake_agent_set_silent(silent->agent, true);
+    wait_for(finds(rig, "bare no-balloon;gone qemu-unreachable;silent agent-silent;"
+                        "careless no-deflate-on-oom;"),
+             PATIENCE_US);
+    json_decref(rig_ask(rig, "quit", NULL));
+    wait_for(!process_is_running(rig->controller), PATIENCE_US);
+    assert_true(finds(rig, "host no-controller;"));
+}
+
+static void test_doctor_finds_nothing_where_nothing_is_wrong(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *well = rig_add(rig, "well", GIB, NULL);
+    fake_agent_guest(well->agent)->deflate_on_oom = true;
+    rig_run(rig, 2 * GIB);
+    g_autofree char *output = NULL;
+    wait_for((g_free(output), run_ctl(rig, "doctor", &output)) == 0, PATIENCE_US);
+    assert_string_equal(output, "Nothing is wrong.\n");
+}
+
 // --- completion in bash -----------------------------------------------------------------------
 
 // Completes the last of the words (separated by |) and checks what is offered, separated by blanks.
@@ -190,6 +253,8 @@ int main(void)
         TEST(test_a_policy_that_makes_no_sense_is_told_to_be_so),
         TEST(test_who_may_only_look_is_told_so),
         TEST(test_an_explanation_is_made_of_the_running_plan),
+        TEST(test_doctor_finds_what_is_broken_on_a_running_host),
+        TEST(test_doctor_finds_nothing_where_nothing_is_wrong),
         TEST(test_bash_completes_commands_options_and_guests),
     };
     return run_test_table(tests);
