@@ -47,6 +47,10 @@ http_libs = $(if $(http),$(shell $(PKG_CONFIG) --libs $(http)))
 libvirt := $(shell $(PKG_CONFIG) --exists libvirt 2>/dev/null && echo libvirt)
 libvirt_cflags = $(if $(libvirt),$(shell $(PKG_CONFIG) --cflags $(libvirt)))
 libvirt_libs = $(if $(libvirt),$(shell $(PKG_CONFIG) --libs $(libvirt)))
+# For `aerostatctl top`; without the library it says so.
+ncurses = $(shell $(PKG_CONFIG) --exists ncursesw && echo ncursesw)
+ncurses_cflags = $(if $(ncurses),$(filter -I%,$(shell $(PKG_CONFIG) --cflags $(ncurses))) -DHAVE_NCURSES)
+ncurses_libs = $(if $(ncurses),$(shell $(PKG_CONFIG) --libs $(ncurses)))
 cmocka_libs = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # --- what is built from what ----------------------------------------------------------------------
@@ -99,10 +103,12 @@ $(addprefix $(BUILD)/,$(PROGRAMS)):
 
 $(BUILD)/aerostat-controller: libs = $(http_libs)
 $(BUILD)/aerostat-libvirt: libs = $(libvirt_libs)
+$(BUILD)/aerostatctl: libs = $(ncurses_libs)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(libvirt_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(libvirt_cflags) $(ncurses_cflags) $(CFLAGS) \
+	      -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -121,7 +127,7 @@ $(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(B
                                  $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
-	      $(http_libs) $(cmocka_libs) $(pkg_libs)
+	      $(http_libs) $(ncurses_libs) $(cmocka_libs) $(pkg_libs)
 
 $(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o

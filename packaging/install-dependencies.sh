@@ -28,6 +28,7 @@ build cmd:pkg-config pkgconf/pkg-config pkgconf-pkg-config
 build lib:glib-2.0 libglib2.0-dev glib2-devel
 build lib:jansson libjansson-dev jansson-devel
 build lib:libmicrohttpd libmicrohttpd-dev libmicrohttpd-devel
+build lib:ncursesw libncurses-dev ncurses-devel
 build lib:libproc2,libprocps libproc2-dev/libprocps-dev procps-ng-devel
 check cmd:clang clang clang
 check fn:clang_runtime CLANG_RUNTIME compiler-rt

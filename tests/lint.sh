@@ -15,6 +15,7 @@ c_files() {
 compile_flags() {
     pkg-config --cflags glib-2.0 jansson libmicrohttpd | tr ' ' '\n'
     echo -DHAVE_MICROHTTPD
+    echo -DHAVE_NCURSES
 }
 
 fail() {

@@ -54,15 +54,25 @@ static void complain_unconnected(const CtlContext *context, const GError *error)
     }
 }
 
+QmpSession *client_open(const CtlContext *context, int64_t timeout_us, GError **error)
+{
+    g_autoptr(GError) denied = NULL;
+    QmpSession *session = qmp_session_open(context->socket_path, timeout_us, &denied);
+    if (!session && context->fallback_path &&
+        g_error_matches(denied, G_FILE_ERROR, G_FILE_ERROR_ACCES)) {
+        // Who may not steer may still be allowed to look.
+        session = qmp_session_open(context->fallback_path, timeout_us, NULL);
+    }
+    if (!session) {
+        g_propagate_error(error, g_steal_pointer(&denied));
+    }
+    return session;
+}
+
 QmpSession *client_connect(const CtlContext *context)
 {
     g_autoptr(GError) error = NULL;
-    QmpSession *session = qmp_session_open(context->socket_path, ANSWER_TIMEOUT_US, &error);
-    if (!session && context->fallback_path &&
-        g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_ACCES)) {
-        // Who may not steer may still be allowed to look.
-        session = qmp_session_open(context->fallback_path, ANSWER_TIMEOUT_US, NULL);
-    }
+    QmpSession *session = client_open(context, ANSWER_TIMEOUT_US, &error);
     if (!session) {
         complain_unconnected(context, error);
     }

@@ -9,7 +9,11 @@
 // Writes "aerostatctl: MESSAGE" for a person. Text from elsewhere in it has to be harmless.
 void client_complain(const CtlContext *context, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-// Connects. Returns NULL after having said why not.
+// Connects, or where permission is denied, to the context's other socket. Returns NULL with the
+// errors of qmp_session_open().
+QmpSession *client_open(const CtlContext *context, int64_t timeout_us, GError **error);
+
+// The same; returns NULL after having said why not.
 QmpSession *client_connect(const CtlContext *context);
 
 // Executes `command`; takes over the reference to `arguments`. Returns NULL after having said why

@@ -29,6 +29,7 @@ typedef struct CtlContext {
     TextStyle err_style;
     bool json;          // write JSON instead of text
     bool show_progress; // `err` is a terminal
+    const char *sort;   // top: by what; NULL: as it likes
     bool names_only;    // list: nothing but the names
     bool wait;          // target: until the guest is there
     int64_t timeout_us; // target: wait at most this long
@@ -42,6 +43,7 @@ CtlCommand ctl_show;    // GUEST
 CtlCommand ctl_explain; // GUEST
 CtlCommand ctl_target;  // GUEST SIZE|auto
 CtlCommand ctl_policy;  // GUEST [KEY=VALUE]...
+CtlCommand ctl_top;
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]

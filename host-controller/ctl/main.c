@@ -21,6 +21,7 @@ typedef struct Options {
     gboolean json;
     gboolean version;
     gboolean names;
+    char *sort;
     gboolean wait;
     char *timeout;
 } Options;
@@ -29,6 +30,7 @@ static void options_clear(Options *options)
 {
     g_free(options->socket_path);
     g_free(options->timeout);
+    g_free(options->sort);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
@@ -38,6 +40,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 enum {
     HAS_WAIT = 1, // --wait and --timeout
     HAS_NAMES = 2,
+    HAS_SORT = 4,
 };
 
 typedef struct Subcommand {
@@ -73,6 +76,11 @@ static const Subcommand subcommands[] = {
      "is\n"
      "configured. A change holds until the controller ends or reads its configuration anew.",
      1, 4, 0, ctl_policy},
+    {"top", "", "Watch guests and events on a full screen",
+     "Letters sort: n name, u in use, a actual, t target, p pressure, s state. Arrows and pages "
+     "move,\n"
+     "q ends. With --json, each second is one line.",
+     0, 0, HAS_SORT, ctl_top},
     {"watch", "", "Show events as they happen",
      "Ends when the controller goes away. With --json, each event is one line.", 0, 0, 0,
      ctl_watch},
@@ -152,7 +160,15 @@ static GOptionContext *new_subcommand_parser(const Subcommand *subcommand, Optio
         {"names", 0, 0, G_OPTION_ARG_NONE, &options->names, "Only the names, one a line", NULL},
         G_OPTION_ENTRY_NULL,
     };
+    const GOptionEntry sort_entries[] = {
+        {"sort", 0, 0, G_OPTION_ARG_STRING, &options->sort,
+         "By name, use, actual, target, pressure or state (default)", "KEY"},
+        G_OPTION_ENTRY_NULL,
+    };
     add_common_options(parser, options);
+    if (subcommand->options & HAS_SORT) {
+        g_option_context_add_main_entries(parser, sort_entries, NULL);
+    }
     if (subcommand->options & HAS_NAMES) {
         g_option_context_add_main_entries(parser, list_entries, NULL);
     }
@@ -203,6 +219,7 @@ static bool apply_options(const Subcommand *subcommand, const Options *options, 
     g_autoptr(GError) error = NULL;
     choose_socket(options, context);
     context->names_only = options->names;
+    context->sort = options->sort;
     context->json = options->json;
     context->wait = options->wait;
     if (options->timeout && !options->wait) {

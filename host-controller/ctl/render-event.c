@@ -26,6 +26,20 @@ static void target_reached(const json_t *data, GString *text)
     g_string_append_printf(text, "has its %s after %s", actual, elapsed);
 }
 
+static void pressure(const json_t *data, GString *text)
+{
+    bool under_pressure = json_is_true(json_object_get(data, "under-pressure"));
+    g_autofree char *actual = render_size(data, "actual");
+    g_string_append_printf(text, "%s, has %s",
+                           under_pressure ? "under pressure" : "no longer under pressure", actual);
+}
+
+static void lost(const json_t *data, GString *text)
+{
+    g_string_append_printf(text, "%" JSON_INTEGER_FORMAT " events were lost",
+                           json_integer_value(json_object_get(data, "count")));
+}
+
 static void stalled(const json_t *data, GString *text)
 {
     g_autofree char *actual = render_size(data, "actual");
@@ -67,6 +81,8 @@ static const struct {
     {"GUEST_REMOVED", TEXT_PLAIN, "removed", NULL},
     {"GUEST_AGENT_CONNECTED", TEXT_PLAIN, "agent connected", NULL},
     {"GUEST_AGENT_LOST", TEXT_WARNING, "agent lost", NULL},
+    {"EVENTS_LOST", TEXT_WARNING, NULL, lost},
+    {"GUEST_PRESSURE", TEXT_WARNING, NULL, pressure},
     {"GUEST_TARGET_CHANGED", TEXT_ACTIVE, NULL, target_changed},
     {"GUEST_TARGET_REACHED", TEXT_PLAIN, NULL, target_reached},
     {"GUEST_STALLED", TEXT_ALARM, NULL, stalled},
