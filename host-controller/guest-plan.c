@@ -2,6 +2,7 @@
 //
 // A guest as the policy and the operator see it: what is known of it, and what is decided.
 #include "host-controller/guest.h"
+#include "host-controller/guest-log.h"
 
 #include "protocol/error.h"
 
@@ -45,6 +46,9 @@ static bool refuse(GError **error, const Guest *guest, const char *why)
 bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
 {
     if (!bytes) {
+        if (guest->pinned) {
+            guest_log(guest, G_LOG_LEVEL_MESSAGE, "its target is worked out again");
+        }
         guest->pinned = false;
         return true;
     }
@@ -78,6 +82,8 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
     }
     guest->pinned = true;
     guest->pinned_bytes = *bytes;
+    char pinned[SIZE_TEXT_SIZE];
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "its target is set to %s", size_format(*bytes, pinned));
     return true;
 }
 
@@ -152,6 +158,8 @@ bool guest_change_policy(Guest *guest, const GuestPolicyChange *change, GError *
         return false;
     }
     guest->policy = policy;
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "range or weight changed, now %s",
+              guest_policy_is_changed(guest) ? "other than configured" : "as configured");
     return true;
 }
 
@@ -283,14 +291,10 @@ bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
         plan->plan_bytes == from_bytes) {
         return false;
     }
-    char from[SIZE_TEXT_SIZE];
-    char target[SIZE_TEXT_SIZE];
-    const char *bound = policy_bound_name(guest->plan.bound);
-    g_debug("%s: target %s, was %s: %s", guest->config->name, size_format(plan->plan_bytes, target),
-            size_format(from_bytes, from), bound);
+    guest_log_decision(guest, from_bytes);
     guest_emit(guest, "GUEST_TARGET_CHANGED",
                json_pack("{s:I, s:I, s:s}", "target", (json_int_t)plan->plan_bytes, "from",
-                         (json_int_t)from_bytes, "bound-by", bound));
+                         (json_int_t)from_bytes, "bound-by", policy_bound_name(guest->plan.bound)));
     return true;
 }
 

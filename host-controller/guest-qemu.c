@@ -7,6 +7,7 @@
 // away is believed at once; what gives it back is asked for again. Every ten seconds all of it is
 // asked anew, so that no lost event has a lasting effect.
 #include "host-controller/guest.h"
+#include "host-controller/guest-log.h"
 #include "host-controller/process-memory.h"
 
 #include "protocol/error.h"
@@ -26,7 +27,7 @@ static void on_memory_size(const json_t *value, const GError *error, void *conte
     if (!value ||
         !json_member_int(value, "base-memory", 1, POLICY_MAX_BYTES / 2, &base_bytes, NULL)) {
         if (guest->size_bytes == 0) {
-            g_message("%s: QEMU does not tell its memory's size: %s", guest->config->name,
+            guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU does not tell its memory's size: %s",
                       error ? error->message : "no size in the answer");
         }
         return;
@@ -44,14 +45,25 @@ static void ask_size(Guest *guest)
     qmp_client_execute(guest->qmp, "query-memory-size-summary", NULL, on_memory_size, guest);
 }
 
+static void set_running(Guest *guest, bool running)
+{
+    if (running == guest->running) {
+        return;
+    }
+    guest->running = running;
+    if (guest_is_known(guest)) {
+        guest_log(guest, G_LOG_LEVEL_MESSAGE, running ? "its QEMU runs it" : "does not run");
+    }
+    guest_changed(guest, GUEST_URGENCY_SOON);
+}
+
 static void on_status(const json_t *value, const GError *error, void *context)
 {
     (void)error;
     Guest *guest = context;
     bool running;
-    if (value && json_member_bool(value, "running", &running, NULL) && running != guest->running) {
-        guest->running = running;
-        guest_changed(guest, GUEST_URGENCY_SOON);
+    if (value && json_member_bool(value, "running", &running, NULL)) {
+        set_running(guest, running);
     }
 }
 
@@ -69,7 +81,7 @@ static void set_migrating(Guest *guest, const char *status)
         return;
     }
     guest->migrating = migrating;
-    g_message("%s: migration %s", guest->config->name, migrating ? "has begun" : "is over");
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "migration %s", migrating ? "has begun" : "is over");
     ask_status(guest);
     guest_ask_balloon(guest);
     timer_arm_by(guest->poll_timer, g_get_monotonic_time() + guest_poll_us(guest));
@@ -143,10 +155,10 @@ void guest_verify_reclaim(Guest *guest, int64_t now_us)
     guest->ineffective = true;
     char actual[SIZE_TEXT_SIZE];
     char resident[SIZE_TEXT_SIZE];
-    g_warning("%s: ballooning it frees nothing: it has %s, but its QEMU %s (VFIO, huge pages or "
+    guest_log(guest, G_LOG_LEVEL_WARNING,
+              "ballooning it frees nothing: it has %s, but its QEMU %s (VFIO, huge pages or "
               "locked memory?); it is given all its memory and left alone",
-              guest->config->name, size_format(actual_bytes, actual),
-              size_format(guest->resident_bytes, resident));
+              size_format(actual_bytes, actual), size_format(guest->resident_bytes, resident));
     guest_emit(guest, "GUEST_RECLAIM_INEFFECTIVE",
                json_pack("{s:I, s:I}", "actual", (json_int_t)actual_bytes, "resident",
                          (json_int_t)guest->resident_bytes));
@@ -163,8 +175,7 @@ static void on_balloon_change(Guest *guest, const json_t *data)
 static void on_halt(Guest *guest, const json_t *data)
 {
     (void)data;
-    guest->running = false;
-    guest_changed(guest, GUEST_URGENCY_SOON);
+    set_running(guest, false);
 }
 
 static void on_resume(Guest *guest, const json_t *data)
@@ -259,7 +270,7 @@ static void forget_qemu(Guest *guest)
 static void on_qmp_ready(QmpClient *client, void *context)
 {
     Guest *guest = context;
-    g_message("%s: QEMU connected", guest->config->name);
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU connected");
     g_clear_pointer(&guest->qmp_error, g_free);
     pid_t pid = qmp_client_pid(client);
     if (pid != guest->pid) {
@@ -284,7 +295,7 @@ static void on_qmp_lost(QmpClient *client, const char *why, void *context)
 {
     (void)client;
     Guest *guest = context;
-    g_message("%s: QEMU lost: %s", guest->config->name, why);
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU lost: %s", why);
     note_error(guest, why);
     guest->asking = false;
     guest->running = false; // until it says that it runs
@@ -296,7 +307,7 @@ static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, 
 {
     (void)client;
     Guest *guest = context;
-    g_message("%s: QEMU not reachable: %s", guest->config->name, why);
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU not reachable: %s", why);
     note_error(guest, why);
     if (absent) {
         forget_qemu(guest);

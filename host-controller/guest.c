@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/guest.h"
+#include "host-controller/guest-log.h"
 
 #include "protocol/error.h"
 
@@ -78,7 +79,7 @@ static void on_balloon_command(const json_t *value, const GError *error, void *c
     (void)value;
     Guest *guest = context;
     if (error) {
-        g_warning("%s: balloon command refused: %s", guest->config->name, error->message);
+        guest_log(guest, G_LOG_LEVEL_WARNING, "balloon command refused: %s", error->message);
     }
 }
 
@@ -111,7 +112,7 @@ static void on_stalled(Guest *guest, int64_t now_us)
     const Balloon *balloon = &guest->balloon;
     char actual[SIZE_TEXT_SIZE];
     char target[SIZE_TEXT_SIZE];
-    g_message("%s: stalled at %s on its way to %s", guest->config->name,
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "stalled at %s on its way to %s",
               size_format(balloon->actual_bytes, actual),
               size_format(balloon->target_bytes, target));
     emit_off_target(guest, "GUEST_STALLED");
@@ -130,7 +131,7 @@ static void on_auto_deflated(Guest *guest, int64_t now_us)
     const Balloon *balloon = &guest->balloon;
     char actual[SIZE_TEXT_SIZE];
     char target[SIZE_TEXT_SIZE];
-    g_message("%s: took memory back by itself and has %s, was to have %s", guest->config->name,
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "took memory back by itself and has %s, was to have %s",
               size_format(balloon->actual_bytes, actual),
               size_format(balloon->target_bytes, target));
     emit_off_target(guest, "GUEST_AUTO_DEFLATED");
@@ -170,6 +171,9 @@ static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
         on_reached(guest, now_us);
         break;
     case BALLOON_CHANGE_PROGRESS:
+        if (guest->stalled_until_us) {
+            guest_log(guest, G_LOG_LEVEL_MESSAGE, "moves again");
+        }
         guest->stalled_until_us = 0;
         if (balloon->state == BALLOON_AUTO_DEFLATED && before != BALLOON_AUTO_DEFLATED) {
             on_auto_deflated(guest, now_us);
@@ -205,7 +209,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
         guest_changed(guest, GUEST_URGENCY_SOON);
     } else {
         if (guest->has_balloon || !was_known) {
-            g_message("%s: no balloon device answers: %s", guest->config->name,
+            guest_log(guest, G_LOG_LEVEL_MESSAGE, "no balloon device answers: %s",
                       error ? error->message : "no size in the answer");
         }
         guest->has_balloon = false;
@@ -230,7 +234,7 @@ static void on_agent_connected(AgentLink *link, const char *version, void *conte
 {
     (void)link;
     Guest *guest = context;
-    g_message("%s: agent %s connected", guest->config->name, version);
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "agent %s connected", version);
     guest_emit(guest, "GUEST_AGENT_CONNECTED", json_object());
 }
 
@@ -238,7 +242,7 @@ static void tell_pressure(Guest *guest, bool under_pressure, int64_t now_us)
 {
     guest->told_pressure = under_pressure;
     guest->told_pressure_us = now_us;
-    g_message("%s: %s", guest->config->name,
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "%s",
               under_pressure ? "under pressure, its tasks stall for lack of memory"
                              : "no longer under pressure");
     guest_emit(guest, "GUEST_PRESSURE",
@@ -272,7 +276,7 @@ static void on_agent_lost(AgentLink *link, const char *why, void *context)
 {
     (void)link;
     Guest *guest = context;
-    g_message("%s: agent lost: %s", guest->config->name, why);
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "agent lost: %s", why);
     guest_emit(guest, "GUEST_AGENT_LOST", json_object());
     guest_forget_report(guest);
     guest_changed(guest, GUEST_URGENCY_NOW);
@@ -297,7 +301,7 @@ static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
     int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;
     if (held_bytes == guest->size_bytes && unaccounted_bytes > CLAIM_NOISE_BYTES &&
         now_us - balloon->progress_us >= CLAIM_CALM_US) {
-        g_message("%s: its balloon is empty, whatever QEMU says", guest->config->name);
+        guest_log(guest, G_LOG_LEVEL_MESSAGE, "its balloon is empty, whatever QEMU says");
         guest_restart(guest);
     } else if (ABS(held_bytes - balloon->actual_bytes) > CLAIM_NOISE_BYTES) {
         guest_ask_balloon(guest);

@@ -67,6 +67,68 @@ static json_t *policy_arguments(const RigGuest *guest, const char *name, json_t 
     return json_pack("{s:s, s:o}", "name", guest->name, name, value);
 }
 
+// --- QEMU's own clients -----------------------------------------------------------------------
+
+// What QEMU's Python library and its qmp-shell say, to the byte, and what they have to hear: the
+// library numbers its requests, the shell asks for all commands to complete their names and sends
+// what was typed without a number.
+static void test_qemus_library_and_shell_are_served_unchanged(void **state)
+{
+    static const struct {
+        const char *request;
+        const char *answer;
+    } talk[] = {
+        {"{\"execute\":\"qmp_capabilities\"}", "{\"return\":{}}"},
+        {"{\"execute\":\"query-guests\",\"id\":\"__qmp#00001\"}",
+         "{\"return\":[],\"id\":\"__qmp#00001\"}"},
+        {"{\"execute\": \"set-mode\", \"arguments\": {\"mode\": \"reclaim\"}}", "{\"return\":{}}"},
+        // Every kind of bad request is answered, and the connection goes on.
+        {"{\"execute\": \"fly\"}", "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"The "
+                                   "command fly has not been found\"}}"},
+        {"{\"execute\": \"set-mode\"}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Parameter 'mode' is missing\"}}"},
+        {"{\"execute\": \"set-mode\", \"arguments\": {\"mode\": \"sleep\"}}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Parameter 'mode' does not accept value "
+         "'sleep'\"}}"},
+        {"{\"execute\": \"set-mode\", \"arguments\": {\"mode\": 7}}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Invalid parameter type for 'mode', "
+         "expected: "
+         "string\"}}"},
+        {"{\"execute\": \"query-host\", \"arguments\": {\"all\": true}}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Parameter 'all' is unexpected\"}}"},
+        {"{\"execute\": \"query-guest\", \"arguments\": {\"name\": \"web1\"}, \"id\": 3}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"Guest 'web1' is not "
+         "known\"},\"id\":3}"},
+        {"{\"arguments\": {}}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input lacks member "
+         "'execute'\"}}"},
+        {"{\"execute\": \"query-host\", \"priority\": 1}",
+         "{\"error\":{\"class\":\"GenericError\",\"desc\":\"QMP input member 'priority' is "
+         "unexpected\"}}"},
+        {"{\"execute\": \"qmp_capabilities\"}",
+         "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"Capabilities negotiation is already "
+         "complete, command ignored\"}}"},
+    };
+    Rig *rig = *state;
+    rig_configure(rig, GIB, NULL);
+    rig_start(rig);
+    LineClient client = {0};
+    line_client_open(&client, rig->socket_path);
+    // The library wants both of a greeting, and takes the server for what it says.
+    g_autoptr(json_t) greeting = line_client_hear(&client);
+    const json_t *qmp = json_object_get(greeting, "QMP");
+    assert_true(json_is_array(json_object_get(qmp, "capabilities")));
+    assert_true(json_is_integer(
+        json_object_get(json_object_get(json_object_get(qmp, "version"), "qemu"), "major")));
+    for (size_t i = 0; i < G_N_ELEMENTS(talk); i++) {
+        line_client_ask(&client, talk[i].request, talk[i].answer);
+    }
+    g_autoptr(json_t) commands = converse(&client, "{'execute': 'query-commands'}");
+    json_t *first = json_array_get(json_object_get(commands, "return"), 0);
+    assert_true(json_is_string(json_object_get(first, "name")));
+    line_client_close(&client);
+}
+
 // --- events -----------------------------------------------------------------------------------
 
 static void test_a_client_is_told_of_the_events_it_chose_and_no_others(void **state)
@@ -403,6 +465,7 @@ static void test_the_sums_of_a_plan_are_those_of_its_guests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_qemus_library_and_shell_are_served_unchanged),
         TEST(test_a_client_is_told_of_the_events_it_chose_and_no_others),
         TEST(test_pressure_is_told_of_when_it_begins_and_when_it_is_over),
         TEST(test_a_client_too_slow_for_its_events_is_told_how_many_it_lost),
