@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/control-commands.h"
 
+#include "host-controller/control-guests.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 
@@ -177,6 +178,13 @@ const QmpCommand control_commands[] = {
     {.name = "query-guests", .handler = query_guests},
     {.name = "query-guest", .arguments = guest_arguments, .handler = query_guest},
     {.name = "set-target", .arguments = target_arguments, .handler = set_target},
+    {.name = "set-manage",
+     .arguments = control_set_manage_arguments,
+     .handler = control_set_manage},
+    {.name = "add-guest", .arguments = control_add_guest_arguments, .handler = control_add_guest},
+    {.name = "remove-guest",
+     .arguments = control_remove_guest_arguments,
+     .handler = control_remove_guest},
     {.name = "set-mode", .arguments = mode_arguments, .handler = set_mode},
     {.name = "reload", .handler = reload},
     {.name = "quit", .handler = quit},

@@ -95,7 +95,7 @@ static void on_migration_events(const json_t *value, const GError *error, void *
 // not want a guest touched has its migrations found out by asking.
 static void ask_migration(Guest *guest)
 {
-    if (guest->config->managed && !guest->tells_migration) {
+    if (guest_is_managed(guest) && !guest->tells_migration) {
         json_t *arguments =
             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state", 1);
         qmp_client_execute(guest->qmp, "migrate-set-capabilities", arguments, on_migration_events,
@@ -113,11 +113,16 @@ void guest_ask_life(Guest *guest)
 
 // --- its process ------------------------------------------------------------------------------
 
+pid_t guest_pid(const Guest *guest)
+{
+    return guest->config->pid ? guest->config->pid : qmp_client_pid(guest->qmp);
+}
+
 static void read_resident(Guest *guest, int64_t now_us)
 {
     guest->resident_us = now_us;
     guest->resident_bytes = 0;
-    process_memory_read("", qmp_client_pid(guest->qmp), &guest->resident_bytes);
+    process_memory_read("", guest_pid(guest), &guest->resident_bytes);
 }
 
 int64_t guest_silent_bytes(Guest *guest, int64_t now_us)
@@ -258,9 +263,10 @@ static void forget_qemu(Guest *guest)
 
 static void on_qmp_ready(QmpClient *client, void *context)
 {
+    (void)client;
     Guest *guest = context;
     g_message("%s: QEMU connected", guest->config->name);
-    pid_t pid = qmp_client_pid(client);
+    pid_t pid = guest_pid(guest);
     if (pid != guest->pid) {
         forget_qemu(guest);
         guest->pid = pid;

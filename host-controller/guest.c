@@ -240,14 +240,19 @@ void guest_forget_report(Guest *guest)
     timer_disarm(guest->stale_timer);
 }
 
+static void lose_agent(Guest *guest)
+{
+    guest_emit(guest, "GUEST_AGENT_LOST", json_object());
+    guest_forget_report(guest);
+    guest_changed(guest, GUEST_URGENCY_NOW);
+}
+
 static void on_agent_lost(AgentLink *link, const char *why, void *context)
 {
     (void)link;
     Guest *guest = context;
     g_message("%s: agent lost: %s", guest->config->name, why);
-    guest_emit(guest, "GUEST_AGENT_LOST", json_object());
-    guest_forget_report(guest);
-    guest_changed(guest, GUEST_URGENCY_NOW);
+    lose_agent(guest);
 }
 
 static void on_stale(void *context)
@@ -362,16 +367,60 @@ void guest_free(Guest *guest)
     timer_free(guest->poll_timer);
     timer_free(guest->stale_timer);
     guest_config_free(guest->config);
+    g_free(guest->socket);
     g_free(guest);
+}
+
+// The agent is at another port, or at none.
+static void replace_link(Guest *guest, const char *path)
+{
+    bool was_connected = guest->link && agent_link_is_connected(guest->link);
+    agent_link_free(guest->link);
+    guest->link = path ? agent_link_new(path, &link_handlers, guest) : NULL;
+    if (was_connected) {
+        g_message("%s: agent lost: its port is gone", guest->config->name);
+        lose_agent(guest);
+    }
 }
 
 bool guest_reconfigure(Guest *guest, const GuestConfig *config)
 {
-    if (g_strcmp0(guest->config->qmp_path, config->qmp_path) != 0 ||
-        g_strcmp0(guest->config->agent_path, config->agent_path) != 0) {
+    if (g_strcmp0(guest->config->qmp_path, config->qmp_path) != 0) {
         return false;
     }
-    guest_config_free(guest->config);
+    bool same_link = g_strcmp0(guest->config->agent_path, config->agent_path) == 0;
+    bool same_pid = guest->config->pid == config->pid;
+    g_autoptr(GuestConfig) former = guest->config;
     guest->config = guest_config_copy(config);
+    // Tables of guests go by this very text.
+    g_free(guest->config->name);
+    guest->config->name = g_steal_pointer(&former->name);
+    if (!same_pid) {
+        guest->pid = guest->pid ? guest_pid(guest) : 0;
+        guest->resident_bytes = 0;
+    }
+    if (!same_link) {
+        replace_link(guest, config->agent_path);
+    }
     return true;
+}
+
+void guest_set_managed(Guest *guest, const bool *managed)
+{
+    bool before = guest_is_managed(guest);
+    guest->manage_is_set = managed != NULL;
+    guest->managed = managed && *managed;
+    if (guest_is_managed(guest) == before) {
+        return;
+    }
+    g_message("%s: is %s", guest->config->name, before ? "left alone" : "managed");
+    if (!before && guest->has_balloon) {
+        if (!guest->balloon.restarted) {
+            // Whoever moved it meanwhile, it is where it is.
+            balloon_adopt(&guest->balloon, guest->balloon.actual_bytes);
+            guest->asking = false;
+        }
+        guest_ask_life(guest);
+        guest_ask_balloon(guest);
+    }
 }

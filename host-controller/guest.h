@@ -50,9 +50,13 @@ typedef enum GuestState {
     GUEST_STATE_COUNT
 } GuestState;
 
-// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us; others read.
+// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for socket and unanswered_us; others
+// read.
 struct Guest {
     GuestConfig *config;
+    bool manage_is_set; // `managed` holds whatever config says
+    bool managed;
+    char *socket; // the monitor's path without links in it, by which the controller knows it
     const GuestHandlers *handlers;
     void *context;
 
@@ -111,8 +115,15 @@ Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void 
 // Leaves the balloon as it is. Not to be called from a handler.
 void guest_free(Guest *guest);
 
-// Takes over new settings. False when the sockets differ: then it is another guest.
+// Takes over new settings, another agent's port and another process id. False when the monitor is
+// another one: then it is another guest.
 bool guest_reconfigure(Guest *guest, const GuestConfig *config);
+
+// Whether the guest may be touched.
+bool guest_is_managed(const Guest *guest);
+// Sets that; with NULL it is as configured again. A guest that may be touched again is taken as it
+// is found.
+void guest_set_managed(Guest *guest, const bool *managed);
 
 GuestState guest_state(const Guest *guest, int64_t now_us);
 // Whether the guest's QEMU has told its size and balloon, so that it takes part in plans.
@@ -160,6 +171,8 @@ bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us);
 void guest_emit(Guest *guest, const char *event, json_t *data);
 // Something changed that may lead to another plan.
 void guest_changed(Guest *guest, GuestUrgency urgency);
+// The process of its QEMU: as it was told, or whoever listens at the monitor; 0: not known.
+pid_t guest_pid(const Guest *guest);
 // Asks QEMU for the balloon, and in what time it is asked again while nothing else happens.
 void guest_ask_balloon(Guest *guest);
 int64_t guest_poll_us(const Guest *guest);

@@ -22,6 +22,12 @@ const char *guest_state_name(GuestState state)
     return state_names[state];
 }
 
+static const char *const origin_names[GUEST_ORIGIN_COUNT] = {
+    [GUEST_ORIGIN_CONFIGURED] = "configured",
+    [GUEST_ORIGIN_ADDED] = "added",
+    [GUEST_ORIGIN_FOUND] = "found",
+};
+
 static void set_int(json_t *object, const char *name, int64_t value)
 {
     json_object_set_new(object, name, json_integer(value));
@@ -67,6 +73,7 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
 {
     json_t *view = json_object();
     set_string(view, "name", guest->config->name);
+    set_string(view, "origin", origin_names[guest->config->origin]);
     set_string(view, "state", guest_state_name(guest_state(guest, now_us)));
     if (guest_is_known(guest)) {
         PolicyGuest observation;
@@ -85,7 +92,7 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
     }
     set_int(view, "weight", guest->config->weight);
     set_bool(view, "pinned", guest->pinned);
-    set_bool(view, "managed", guest->config->managed);
+    set_bool(view, "managed", guest_is_managed(guest));
     set_string(view, "agent", agent_state(guest, now_us));
     if (guest->has_report) {
         set_int(view, "report-age-us", now_us - guest->report_us);

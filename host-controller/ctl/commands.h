@@ -37,6 +37,9 @@ typedef CtlExit CtlCommand(const CtlContext *context, char **arguments);
 CtlCommand ctl_list;
 CtlCommand ctl_show;   // GUEST
 CtlCommand ctl_target; // GUEST SIZE|auto
+CtlCommand ctl_add;    // GUEST QMP [KEY=VALUE]...
+CtlCommand ctl_remove; // GUEST
+CtlCommand ctl_manage; // GUEST yes|no|auto
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]

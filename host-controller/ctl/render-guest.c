@@ -23,12 +23,19 @@ static const Meaning state_meanings[] = {
     {"ineffective", "ballooning it frees nothing, so it keeps all it has"},
     {"paused", "its QEMU does not run it, so it gets no commands"},
     {"migrating", "its QEMU sends or receives it, so it gets no commands"},
-    {"unmanaged", "its configuration says that it must not be touched"},
+    {"unmanaged", "it must not be touched"},
+    {NULL, NULL},
+};
+
+static const Meaning origin_meanings[] = {
+    {"configured", "its group names its monitor"},
+    {"added", "with aerostatctl add, until it is removed"},
+    {"found", "its monitor lies in the watched directory"},
     {NULL, NULL},
 };
 
 static const Meaning agent_meanings[] = {
-    {"none", "no agent is configured"},
+    {"none", "no agent's port was told of"},
     {"connecting", "it does not answer"},
     {"connected", "it reports"},
     {"stale", "it is connected, but its reports are late"},
@@ -46,7 +53,7 @@ static const Meaning bound_meanings[] = {
     {"pressure", "its tasks stall for lack of memory, so it is not shrunk"},
     {"dead-band", "the change would be too small to be worth it"},
     {"plenty", "it has more than its part, and nobody is short"},
-    {"unmanaged", "its configuration says that it must not be touched"},
+    {"unmanaged", "it must not be touched"},
     {"stalled", "it made no progress, so it keeps what it has"},
     {NULL, NULL},
 };
@@ -220,6 +227,7 @@ void render_guest(const json_t *guest, const TextStyle *style, GString *out)
     g_autofree char *name = render_word(guest, "name");
     heading(style, name, out);
     row_meaning(style, "state", guest, "state", state_meanings, out);
+    row_meaning(style, "known from", guest, "origin", origin_meanings, out);
     row_meaning(style, "agent", guest, "agent", agent_meanings, out);
     render_row(style, "target set by",
                json_is_true(json_object_get(guest, "pinned")) ? "hand" : "the controller", out);

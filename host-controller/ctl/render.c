@@ -148,7 +148,7 @@ void render_guests(const json_t *guests, const TextStyle *style, GString *out)
         {"DEMAND", true, 5}, {"AGENT", false, 3}, {"PRESSURE", true, 2},
     };
     if (json_array_size(guests) == 0) {
-        g_string_append(out, "No guests are configured.\n");
+        g_string_append(out, "There are no guests.\n");
         return;
     }
     g_autoptr(Table) table = table_new(columns, G_N_ELEMENTS(columns));

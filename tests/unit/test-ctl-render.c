@@ -90,7 +90,7 @@ static void test_no_guests_is_said_in_words(void **state)
 {
     (void)state;
     g_autofree char *text = render(render_guests, "[]", &plain);
-    assert_string_equal(text, "No guests are configured.\n");
+    assert_string_equal(text, "There are no guests.\n");
 }
 
 static void test_used_memory_comes_from_the_report_when_there_is_no_reason(void **state)
