@@ -12,7 +12,7 @@ bool guest_is_known(const Guest *guest)
 
 bool guest_is_fresh(const Guest *guest, int64_t now_us)
 {
-    return guest->has_report && now_us - guest->report_us < POLICY_FRESH_US;
+    return guest->source != GUEST_SOURCE_NONE && now_us - guest->news_us < POLICY_FRESH_US;
 }
 
 bool guest_is_awaited(const Guest *guest)
@@ -159,11 +159,24 @@ GuestHolding guest_holding(const Guest *guest, int64_t now_us)
                : (GuestHolding){seen.size_bytes, seen.size_bytes, seen.ceiling_bytes};
 }
 
-bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
+// A guest whose news is coarse gives back step by step: what the plan asks for beyond that has to
+// wait for the next.
+static void take_step(const Guest *guest, PolicyGuest *plan)
 {
+    int64_t least_bytes = policy_min(guest_step_floor_bytes(guest), guest->balloon.target_bytes);
+    if (plan->plan_bytes < least_bytes) {
+        plan->plan_bytes = least_bytes;
+        plan->bound = POLICY_BOUND_STALE;
+    }
+}
+
+bool guest_follow(Guest *guest, const PolicyGuest *planned, bool act, int64_t now_us)
+{
+    PolicyGuest *plan = &guest->plan;
     guest->planned = true;
     guest->acting = act;
-    guest->plan = *plan;
+    *plan = *planned;
+    take_step(guest, plan);
     if (is_stalled(guest, now_us) && plan->bound == POLICY_BOUND_MINIMUM) {
         guest->plan.bound = POLICY_BOUND_STALLED;
     }

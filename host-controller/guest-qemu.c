@@ -207,6 +207,7 @@ static void on_device_deleted(Guest *guest, const json_t *data)
 {
     (void)data;
     guest->ineffective = false;
+    stats_link_reset(guest->stats_link);
     ask_size(guest);
     guest_ask_balloon(guest);
 }
@@ -276,6 +277,7 @@ static void on_qmp_ready(QmpClient *client, void *context)
     // The balloon comes last: a guest takes part in plans when all the rest is known.
     guest_ask_life(guest);
     guest_ask_balloon(guest);
+    stats_link_reset(guest->stats_link);
 }
 
 // QEMU does not answer any more; it may still run and hold all it had.

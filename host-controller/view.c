@@ -51,14 +51,15 @@ static const char *agent_state(const Guest *guest, int64_t now_us)
     if (!agent_link_is_connected(guest->link)) {
         return "connecting";
     }
-    return guest_is_fresh(guest, now_us) ? "connected" : "stale";
+    bool reports = guest->source == GUEST_SOURCE_AGENT && guest_is_fresh(guest, now_us);
+    return reports ? "connected" : "stale";
 }
 
 static json_t *view_reason(const Guest *guest)
 {
     const PolicyGuest *plan = &guest->plan;
     json_t *reason = json_object();
-    if (guest->has_report) {
+    if (guest->source != GUEST_SOURCE_NONE) {
         set_int(reason, "demand", policy_demand_bytes(&plan->demand));
         set_int(reason, "committed", plan->demand.committed_bytes);
         set_int(reason, "headroom", plan->demand.headroom_bytes + plan->demand.comfort_bytes);
@@ -67,6 +68,18 @@ static json_t *view_reason(const Guest *guest)
     }
     set_string(reason, "bound-by", policy_bound_name(plan->bound));
     return reason;
+}
+
+static json_t *view_stats(const Guest *guest, int64_t now_us)
+{
+    json_t *view = json_object();
+    set_int(view, "age-us", now_us - guest->stats_us);
+    for (BalloonStat stat = 0; stat < BALLOON_STAT_COUNT; stat++) {
+        if (balloon_stats_has(&guest->stats, stat)) {
+            set_int(view, balloon_stat_name(stat), guest->stats.value[stat]);
+        }
+    }
+    return view;
 }
 
 json_t *view_guest(const Guest *guest, int64_t now_us)
@@ -94,6 +107,10 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
     set_bool(view, "pinned", guest->pinned);
     set_bool(view, "managed", guest_is_managed(guest));
     set_string(view, "agent", agent_state(guest, now_us));
+    set_string(view, "source", guest_source_name(guest->source));
+    if (guest->source == GUEST_SOURCE_STATS) {
+        json_object_set_new(view, "guest-stats", view_stats(guest, now_us));
+    }
     if (guest->has_report) {
         set_int(view, "report-age-us", now_us - guest->report_us);
         json_object_set_new(view, "report", memory_report_to_json(&guest->report));
@@ -144,7 +161,7 @@ json_t *view_status(const Controller *controller, int64_t now_us)
     for (guint i = 0; i < guests->len; i++) {
         const Guest *guest = g_ptr_array_index(guests, i);
         connected += qmp_client_is_ready(guest->qmp);
-        reporting += guest_is_fresh(guest, now_us);
+        reporting += guest->source == GUEST_SOURCE_AGENT && guest_is_fresh(guest, now_us);
     }
     json_t *view = json_object();
     set_string(view, "version", AEROSTAT_VERSION);

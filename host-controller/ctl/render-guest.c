@@ -42,6 +42,13 @@ static const Meaning agent_meanings[] = {
     {NULL, NULL},
 };
 
+static const Meaning source_meanings[] = {
+    {"none", "nothing is known of it"},
+    {"agent", "its agent's reports"},
+    {"guest-stats", "its balloon's statistics, which are coarser and older"},
+    {NULL, NULL},
+};
+
 static const Meaning bound_meanings[] = {
     {"demand", "it gets what it needs"},
     {"fair-share", "it gets its part by weight"},
@@ -222,6 +229,30 @@ static void render_report(const json_t *guest, const TextStyle *style, GString *
     render_fields(report, style, out);
 }
 
+// The statistics of a guest without an agent: sizes all but the last.
+static void render_stats(const json_t *guest, const TextStyle *style, GString *out)
+{
+    static const char *const sizes[] = {"total",  "available", "free",
+                                        "caches", "swap-in",   "swap-out"};
+    const json_t *stats = json_object_get(guest, "guest-stats");
+    if (!json_is_object(stats)) {
+        return;
+    }
+    g_autofree char *age = render_duration(json_integer_value(json_object_get(stats, "age-us")));
+    g_autofree char *title = g_strdup_printf("Statistics of its balloon, %s old", age);
+    heading(style, title, out);
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        if (json_object_get(stats, sizes[i])) {
+            row_size(style, sizes[i], stats, sizes[i], out);
+        }
+    }
+    const json_t *faults = json_object_get(stats, "major-faults");
+    if (json_is_integer(faults)) {
+        g_autofree char *text = format_value(json_integer_value(faults), REPORT_UNIT_COUNT);
+        render_row(style, "major-faults", text, out);
+    }
+}
+
 void render_guest(const json_t *guest, const TextStyle *style, GString *out)
 {
     g_autofree char *name = render_word(guest, "name");
@@ -229,9 +260,11 @@ void render_guest(const json_t *guest, const TextStyle *style, GString *out)
     row_meaning(style, "state", guest, "state", state_meanings, out);
     row_meaning(style, "known from", guest, "origin", origin_meanings, out);
     row_meaning(style, "agent", guest, "agent", agent_meanings, out);
+    row_meaning(style, "need known from", guest, "source", source_meanings, out);
     render_row(style, "target set by",
                json_is_true(json_object_get(guest, "pinned")) ? "hand" : "the controller", out);
     render_memory(guest, style, out);
     render_reason(json_object_get(guest, "reason"), style, out);
+    render_stats(guest, style, out);
     render_report(guest, style, out);
 }

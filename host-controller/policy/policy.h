@@ -45,6 +45,7 @@ typedef struct PolicySample {
     int64_t available_bytes; // MemAvailable
     int64_t stall_us;        // PSI memory "some" total
     int64_t refault_bytes;   // page cache read back after it was dropped, since boot
+    bool coarse; // seconds old, and without refaults: the statistics of a guest without an agent
 } PolicySample;
 
 // What the policy remembers of a guest between reports. Zero is a fresh start.

@@ -414,8 +414,9 @@ static void law_9_hostile_numbers_do_no_harm(void **unused)
         PolicyHistory history = {0};
         PolicyDemand demand;
         for (int turn = 0; turn < 2; turn++) {
-            PolicySample sample = {number[turn], number[2 + turn], number[4],
-                                   number[5],    number[6 + turn], number[7 + turn]};
+            PolicySample sample = {
+                number[turn],     number[2 + turn],          number[4], number[5], number[6 + turn],
+                number[7 + turn], random_chance(&random, 50)};
             policy_demand_update(&history, &sample, number[8], &demand);
             assert_true(policy_demand_bytes(&demand) >= 0);
             assert_true(policy_demand_bytes(&demand) <= 4 * POLICY_MAX_BYTES);
