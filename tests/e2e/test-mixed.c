@@ -30,8 +30,6 @@ static void boot_all(VmLab *lab, Vm *vms[GUESTS])
     for (int i = 0; i < GUESTS; i++) {
         VmOptions guest = options[i];
         guest.memory_bytes = GUEST_BYTES;
-        // Emulated on a busy host, some of so many would not see their timer tick in time.
-        guest.kernel_arguments = "no_timer_check";
         vms[i] = vm_lab_add(lab, &guest, &error);
         assert_no_error(error);
     }
@@ -151,6 +149,9 @@ static void test_a_guest_started_as_contrib_says_is_found_and_reports(void **sta
     const char *build = g_getenv("AEROSTAT_BUILD");
     g_autofree char *kernel = g_build_filename(build ? build : "build", "guest/vmlinuz", NULL);
     g_autofree char *initrd = g_build_filename(build ? build : "build", "guest/initrd.gz", NULL);
+    g_autofree char *disk = g_strdup_printf("file=%s/guest/usr.squashfs,format=raw,if=virtio,"
+                                            "readonly=on",
+                                            build ? build : "build");
     g_autofree char *directory = vm_lab_path(lab, "guests");
     g_autofree char *log = vm_lab_path(lab, "web1.log");
     g_setenv("AEROSTAT_DIRECTORY", directory, TRUE);
@@ -170,8 +171,10 @@ static void test_a_guest_started_as_contrib_says_is_found_and_reports(void **sta
                                      kernel,
                                      "-initrd",
                                      initrd,
+                                     "-drive",
+                                     disk,
                                      "-append",
-                                     "quiet psi=1 panic=-1",
+                                     "quiet no_timer_check psi=1 panic=-1",
                                      NULL};
     g_autoptr(Process) qemu =
         process_start(&(ProcessOptions){.arguments = arguments, .log_path = log}, &error);

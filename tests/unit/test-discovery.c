@@ -200,7 +200,7 @@ static void test_a_guest_that_is_replaced_is_lost_first(void **state)
     expect(fixture, "+a\n");
     rename_file(fixture, "next.socket", "a.qmp");
     expect(fixture, "-a\n+a\n");
-    // And however fast it goes, even where the inode's number is used again.
+    // And however fast it goes.
     remove_file(fixture, "a.qmp");
     add_socket(fixture, "a.qmp");
     expect(fixture, "-a\n+a\n");
