@@ -114,13 +114,17 @@ CtlExit ctl_remove(const CtlContext *context, char **arguments)
 
 CtlExit ctl_manage(const CtlContext *context, char **arguments)
 {
-    bool automatic = strcmp(arguments[1], "auto") == 0;
-    g_autoptr(GError) error = NULL;
-    json_t *manage = automatic ? json_null() : read_yes_or_no(arguments[1], &error);
-    if (!manage) {
-        client_complain(context, "%s, nor auto", error->message);
-        return CTL_EXIT_USAGE;
+    static const struct {
+        const char *word;
+        json_t *(*value)(void);
+    } words[] = {{"yes", json_true}, {"no", json_false}, {"auto", json_null}};
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (strcmp(arguments[1], words[i].word) == 0) {
+            return steer(context, "set-manage",
+                         json_pack("{s:s, s:o}", "name", arguments[0], "manage", words[i].value()));
+        }
     }
-    return steer(context, "set-manage",
-                 json_pack("{s:s, s:o}", "name", arguments[0], "manage", manage));
+    g_autofree char *shown = json_text_for_people(arguments[1]);
+    client_complain(context, "'%s' is not yes, no or auto", shown);
+    return CTL_EXIT_USAGE;
 }

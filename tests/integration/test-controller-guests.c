@@ -254,7 +254,7 @@ static void test_a_persons_mistakes_are_told(void **state)
          "aerostatctl: 'lots' is not a size such as 512M or 4G\n"},
         {{"add", "web", "/x", "manage=perhaps"}, 2, "aerostatctl: 'perhaps' is not yes or no\n"},
         {{"add", "web", "x"}, 1, "aerostatctl: Parameter 'qmp': 'x' is not an absolute path\n"},
-        {{"manage", "web", "maybe"}, 2, "aerostatctl: 'maybe' is not yes or no, nor auto\n"},
+        {{"manage", "web", "maybe"}, 2, "aerostatctl: 'maybe' is not yes, no or auto\n"},
         {{"remove", "web"},
          1,
          "aerostatctl: there is no guest 'web'; aerostatctl list shows all\n"},
