@@ -110,11 +110,12 @@ static void test_another_qemu_under_the_same_name_is_another_guest(void **state)
     wait_for(number_of(rig, guest, "size") == GIB, PATIENCE_US);
     // The former one still runs, under no name.
     g_autofree char *path = path_in(rig, "next.socket");
-    g_autoptr(FakeQemu) next = fake_qemu_new(path, 2 * GIB);
+    FakeQemu *next = fake_qemu_new(path, 2 * GIB);
     assert_int_equal(g_rename(path, guest->qmp_path), 0);
     wait_for(number_of(rig, guest, "size") == 2 * GIB, PATIENCE_US);
     wait_for(!fake_qemu_is_connected(guest->qemu), PATIENCE_US);
     assert_int_equal(count_guests(rig), 1);
+    fake_qemu_free(next);
 }
 
 static void test_an_agent_may_come_later_and_go_while_the_guest_stays(void **state)

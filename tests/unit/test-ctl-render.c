@@ -122,8 +122,7 @@ static void test_the_statistics_of_a_guest_are_shown_as_such(void **state)
 {
     static const char *const pieces[] = {
         "known from            found: its monitor lies in the watched directory\n",
-        "need known from       guest-stats: its balloon's statistics, which are coarser and "
-        "older\n",
+        "need known from       guest-stats: its balloon's statistics",
         "Statistics of its balloon, 900.0 ms old\n",
         "available             600 MiB\n",
         "major-faults          7 since boot\n",
