@@ -117,6 +117,7 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
         .weight = guest->config->weight,
         .movable = guest_is_movable(guest),
         .fresh = guest_is_fresh(guest, now_us),
+        .step_floor_bytes = guest_step_floor_bytes(guest),
         .pinned = guest->pinned,
         .pinned_bytes = guest->pinned_bytes,
         .demand = guest->demand,
@@ -159,24 +160,11 @@ GuestHolding guest_holding(const Guest *guest, int64_t now_us)
                : (GuestHolding){seen.size_bytes, seen.size_bytes, seen.ceiling_bytes};
 }
 
-// A guest whose news is coarse gives back step by step: what the plan asks for beyond that has to
-// wait for the next.
-static void take_step(const Guest *guest, PolicyGuest *plan)
+bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
 {
-    int64_t least_bytes = policy_min(guest_step_floor_bytes(guest), guest->balloon.target_bytes);
-    if (plan->plan_bytes < least_bytes) {
-        plan->plan_bytes = least_bytes;
-        plan->bound = POLICY_BOUND_STALE;
-    }
-}
-
-bool guest_follow(Guest *guest, const PolicyGuest *planned, bool act, int64_t now_us)
-{
-    PolicyGuest *plan = &guest->plan;
     guest->planned = true;
     guest->acting = act;
-    *plan = *planned;
-    take_step(guest, plan);
+    guest->plan = *plan;
     if (is_stalled(guest, now_us) && plan->bound == POLICY_BOUND_MINIMUM) {
         guest->plan.bound = POLICY_BOUND_STALLED;
     }

@@ -116,11 +116,18 @@ static bool is_protected(const PolicyGuest *guest)
     return !guest->fresh || (guest->demand.under_pressure && !guest->pinned);
 }
 
+// As far as the guest may shrink now: to its share, or step by step.
+static int64_t lowest_target(const PolicyGuest *guest)
+{
+    return policy_max(rounded_share(guest),
+                      policy_min(guest->step_floor_bytes, guest->target_bytes));
+}
+
 // What the guest has to give back.
 static int64_t spare(const PolicyGuest *guest)
 {
     bool gives = may_move(guest) && !is_protected(guest);
-    return gives ? policy_max(guest->target_bytes - rounded_share(guest), 0) : 0;
+    return gives ? policy_max(guest->target_bytes - lowest_target(guest), 0) : 0;
 }
 
 // At which step a guest with that much to spare is asked for it.
@@ -192,7 +199,7 @@ static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t cou
         int64_t spare_bytes = spare(guest);
         bool gives = guest->pinned || (asked && ease_of(guest, spare_bytes) <= ease);
         if (gives && spare_bytes > 0) {
-            guest->plan_bytes = rounded_share(guest);
+            guest->plan_bytes = lowest_target(guest);
         }
     }
 }
@@ -231,6 +238,8 @@ static void name_bound(PolicyGuest *guest)
         guest->bound = waits ? POLICY_BOUND_BUDGET : POLICY_BOUND_DEAD_BAND;
     } else if (is_protected(guest)) {
         guest->bound = POLICY_BOUND_PRESSURE;
+    } else if (guest->plan_bytes <= guest->step_floor_bytes) {
+        guest->bound = POLICY_BOUND_STALE;
     } else {
         bool idle = guest->plan_bytes - share >= dead_band(guest);
         guest->bound = idle ? POLICY_BOUND_PLENTY : POLICY_BOUND_DEAD_BAND;

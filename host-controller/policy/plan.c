@@ -32,6 +32,7 @@ static void bring_into_range(PolicyGuest *guest)
     guest->min_bytes = policy_clamp(guest->min_bytes, 0, POLICY_MAX_BYTES);
     guest->max_bytes = policy_clamp(guest->max_bytes, guest->min_bytes, POLICY_MAX_BYTES);
     guest->pinned_bytes = policy_clamp(guest->pinned_bytes, guest->min_bytes, guest->max_bytes);
+    guest->step_floor_bytes = policy_clamp(guest->step_floor_bytes, 0, POLICY_MAX_BYTES);
     guest->weight = policy_clamp(guest->weight, 1, MAX_WEIGHT);
     PolicyDemand *demand = &guest->demand;
     demand->committed_bytes = policy_clamp(demand->committed_bytes, 0, POLICY_MAX_BYTES);

@@ -121,6 +121,8 @@ typedef struct PolicyGuest {
     bool fresh;     // its demand stems from a recent report
     bool pinned;    // the operator wants it at pinned_bytes
     int64_t pinned_bytes;
+    // Not shrunk below this now, since what is known of it is coarse; 0: as far as is due.
+    int64_t step_floor_bytes;
     PolicyDemand demand; // when fresh; the plan leaves in it what could be granted
 
     // What is worked out.

@@ -70,6 +70,9 @@ static PolicyGuest random_guest(Random *random)
         guest.ceiling_bytes = random_between(random, guest.ceiling_bytes, guest.max_bytes);
     }
     guest.pinned_bytes = random_between(random, guest.min_bytes, guest.max_bytes);
+    if (!guest.pinned && random_chance(random, 15)) {
+        guest.step_floor_bytes = random_between(random, 0, guest.size_bytes);
+    }
     guest.demand = (PolicyDemand){
         .committed_bytes = random_chance(random, 5) ? INT64_MAX - random_between(random, 0, 9)
                                                     : random_between(random, 0, guest.size_bytes),
@@ -433,6 +436,7 @@ static void law_9_hostile_numbers_do_no_harm(void **unused)
                 .weight = number[6 + j],
                 .movable = random_chance(&random, 80),
                 .fresh = random_chance(&random, 80),
+                .step_floor_bytes = number[3 + j],
                 .pinned = random_chance(&random, 20),
                 .pinned_bytes = number[7 + j],
                 .demand = demand,
