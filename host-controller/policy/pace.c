@@ -230,7 +230,8 @@ static void name_bound(PolicyGuest *guest)
     if (!guest->movable || guest->plan_bytes == share) {
         return;
     }
-    if (!guest->fresh) {
+    bool at_step = guest->plan_bytes > share && guest->plan_bytes <= guest->step_floor_bytes;
+    if (!guest->fresh || (at_step && !is_protected(guest))) {
         guest->bound = POLICY_BOUND_STALE;
     } else if (guest->plan_bytes < share) {
         bool waits = guest->plan_bytes > guest->target_bytes || is_short(guest) ||
@@ -238,8 +239,6 @@ static void name_bound(PolicyGuest *guest)
         guest->bound = waits ? POLICY_BOUND_BUDGET : POLICY_BOUND_DEAD_BAND;
     } else if (is_protected(guest)) {
         guest->bound = POLICY_BOUND_PRESSURE;
-    } else if (guest->plan_bytes <= guest->step_floor_bytes) {
-        guest->bound = POLICY_BOUND_STALE;
     } else {
         bool idle = guest->plan_bytes - share >= dead_band(guest);
         guest->bound = idle ? POLICY_BOUND_PLENTY : POLICY_BOUND_DEAD_BAND;
