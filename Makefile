@@ -107,8 +107,8 @@ $(BUILD)/aerostatctl: libs = $(ncurses_libs)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(libvirt_cflags) $(ncurses_cflags) $(CFLAGS) \
-	      -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) $(libvirt_cflags) $(ncurses_cflags) \
+	      $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

@@ -2,7 +2,9 @@
 #include "host-controller/config-keys.h"
 
 #include "host-controller/metrics-address.h"
+#include "host-controller/guest-name.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 #include <grp.h>
 #include <string.h>
@@ -163,6 +165,18 @@ static bool parse_budget(const char *text, void *member, GError **error)
     return !is_nothing(&config->budget) || invalid(error, text, "above 0");
 }
 
+// Nothing: no directory is watched.
+static bool parse_directory(const char *text, void *member, GError **error)
+{
+    char **path = member;
+    if (text[0] != '\0' && !g_path_is_absolute(text)) {
+        return invalid(error, text, "an absolute path, nor empty");
+    }
+    g_free(*path);
+    *path = text[0] != '\0' ? g_strdup(text) : NULL;
+    return true;
+}
+
 static bool parse_weight(const char *text, void *member, GError **error)
 {
     guint64 weight;
@@ -234,6 +248,11 @@ static const ConfigKey libvirt_keys[] = {
     {0},
 };
 
+static const ConfigKey discovery_keys[] = {
+    {"path", parse_directory, offsetof(Config, discovery_path)},
+    {0},
+};
+
 static const struct {
     const char *name; // its first word
     const char *more; // what stands behind it
@@ -244,6 +263,7 @@ static const struct {
     [CONFIG_GROUP_DEFAULTS] = {"defaults", "", guest_keys + GUEST_KEY_MIN},
     [CONFIG_GROUP_GUEST] = {"guest", " NAME", guest_keys},
     [CONFIG_GROUP_LIBVIRT] = {"discovery", " libvirt", libvirt_keys},
+    [CONFIG_GROUP_DISCOVERY] = {"discovery", " directory", discovery_keys},
 };
 
 ConfigGroup config_group_find(const char *name, const char **guest_name)
@@ -276,10 +296,29 @@ const ConfigKey *config_key_find(ConfigGroup group, const char *name)
     return NULL;
 }
 
-bool config_key_may_be_empty(const ConfigKey *key)
+// Whether an empty value says something.
+static bool may_be_empty(const ConfigKey *key)
 {
     return key->parse == parse_metrics || key->parse == parse_readonly_socket ||
-           key->parse == parse_group || key->parse == parse_journal;
+           key->parse == parse_group || key->parse == parse_journal ||
+           key->parse == parse_directory;
+}
+
+bool config_key_read(const ConfigKey *key, const char *text, void *target, GError **error)
+{
+    const char *fault = NULL;
+    if (text[0] == '\0' && !may_be_empty(key)) {
+        fault = "has no value";
+    } else if (strlen(text) > LIMIT_TEXT_BYTES) {
+        fault = "has a value longer than " G_STRINGIFY(LIMIT_TEXT_BYTES) " bytes";
+    } else if (!text_is_printable(text)) {
+        fault = "has a value with unprintable characters";
+    }
+    if (fault) {
+        g_set_error_literal(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, fault);
+        return false;
+    }
+    return key->parse(text, (char *)target + key->offset, error);
 }
 
 const ConfigKey *config_guest_key(GuestKey key)

@@ -34,6 +34,7 @@ typedef enum ConfigGroup {
     CONFIG_GROUP_DEFAULTS,   // keys of a GuestConfig
     CONFIG_GROUP_GUEST,      // keys of a GuestConfig; the group's name goes on with the guest's
     CONFIG_GROUP_LIBVIRT,    // keys of a Config
+    CONFIG_GROUP_DISCOVERY,  // keys of a Config
     CONFIG_GROUP_COUNT,
     CONFIG_GROUP_UNKNOWN = CONFIG_GROUP_COUNT
 } ConfigGroup;
@@ -44,12 +45,17 @@ ConfigGroup config_group_find(const char *name, const char **guest_name);
 
 // The key `name` of `group`, or NULL.
 const ConfigKey *config_key_find(ConfigGroup group, const char *name);
-// Whether an empty value says something; for all other keys it is a mistake.
-bool config_key_may_be_empty(const ConfigKey *key);
+// Reads the value of a key into its member of `target`, a Config or GuestConfig. Returns false with
+// an error that says what is wrong with it; the member is undefined then.
+bool config_key_read(const ConfigKey *key, const char *text, void *target, GError **error);
 // The entry of a guest's key.
 const ConfigKey *config_guest_key(GuestKey key);
 // Which of a guest's keys `key`, found in [defaults] or a guest's group, is.
 GuestKey config_guest_key_index(const ConfigKey *key);
+
+// Puts the most specific pattern first: the one with the most characters that are no wildcards.
+// Equals keep their order.
+void config_sort_patterns(Config *config);
 
 // Add the mistake of an unknown group or key, with what was probably meant.
 void config_mistakes_add_unknown_group(ConfigMistakes *mistakes, const ConfigSetting *setting);

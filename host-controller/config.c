@@ -2,6 +2,7 @@
 #include "host-controller/config.h"
 
 #include "host-controller/config-keys.h"
+#include "host-controller/guest-name.h"
 #include "protocol/limits.h"
 
 #include <string.h>
@@ -35,26 +36,6 @@ bool controller_mode_parse(const char *text, ControllerMode *mode)
     return false;
 }
 
-GuestConfig *guest_config_copy(const GuestConfig *guest)
-{
-    GuestConfig *copy = g_new(GuestConfig, 1);
-    *copy = *guest;
-    copy->name = g_strdup(guest->name);
-    copy->qmp_path = g_strdup(guest->qmp_path);
-    copy->agent_path = g_strdup(guest->agent_path);
-    return copy;
-}
-
-void guest_config_free(GuestConfig *guest)
-{
-    if (guest) {
-        g_free(guest->name);
-        g_free(guest->qmp_path);
-        g_free(guest->agent_path);
-        g_free(guest);
-    }
-}
-
 // A service has a folder for its logs, of which systemd tells it (LogsDirectory=, systemd.exec(5)).
 static char *default_journal_path(void)
 {
@@ -83,6 +64,10 @@ static Config *config_new(void)
         .reserve = {.relative = true, .permyriad = 1000},
         .budget_auto = true,
         .guests = g_ptr_array_new_with_free_func((GDestroyNotify)guest_config_free),
+        .named =
+            g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)guest_config_free),
+        .patterns = g_ptr_array_new_with_free_func((GDestroyNotify)guest_config_free),
+        .discovery_path = g_strdup(CONFIG_DEFAULT_DIRECTORY),
     };
     return config;
 }
@@ -98,6 +83,9 @@ void config_free(Config *config)
         g_free(config->journal_path);
         g_free(config->libvirt_uri);
         g_ptr_array_unref(config->guests);
+        g_hash_table_unref(config->named);
+        g_ptr_array_unref(config->patterns);
+        g_free(config->discovery_path);
         g_free(config);
     }
 }
@@ -155,32 +143,11 @@ typedef struct Loader {
     bool too_many_guests;
 } Loader;
 
-static bool is_printable(const char *text)
-{
-    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
-        if (!g_unichar_isprint(g_utf8_get_char(c))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// What is wrong with a guest's name, or NULL.
+// What is wrong with the name of a guest's group, or NULL: a pattern's is like that of a guest.
 static const char *find_fault_in_name(const char *name)
 {
-    if (name[0] == '\0') {
-        return "a guest's group is written as [guest NAME]";
-    }
-    if (strlen(name) > LIMIT_NAME_BYTES) {
-        return "a guest's name has at most " G_STRINGIFY(LIMIT_NAME_BYTES) " bytes";
-    }
-    if (!is_printable(name)) {
-        return "a guest's name has only printable characters";
-    }
-    if (name[0] == ' ' || name[strlen(name) - 1] == ' ') {
-        return "a guest's name neither begins nor ends with a blank";
-    }
-    return NULL;
+    g_autofree char *plain = g_strdelimit(g_strdup(name), "*?", 'x');
+    return name[0] == '\0' ? "a guest's group is written as [guest NAME]" : guest_name_fault(plain);
 }
 
 // The draft of a guest's group, begun with its first mention; NULL after a mistake.
@@ -226,23 +193,6 @@ static void open_group(Loader *loader, const ConfigSetting *setting)
     }
 }
 
-static bool parse_value(const ConfigKey *key, const char *text, void *target, GError **error)
-{
-    const char *fault = NULL;
-    if (text[0] == '\0' && !config_key_may_be_empty(key)) {
-        fault = "has no value";
-    } else if (strlen(text) > LIMIT_TEXT_BYTES) {
-        fault = "has a value longer than " G_STRINGIFY(LIMIT_TEXT_BYTES) " bytes";
-    } else if (!is_printable(text)) {
-        fault = "has a value with unprintable characters";
-    }
-    if (fault) {
-        g_set_error_literal(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, fault);
-        return false;
-    }
-    return key->parse(text, (char *)target + key->offset, error);
-}
-
 static void read_key(Loader *loader, const ConfigSetting *setting)
 {
     const ConfigKey *key = config_key_find(loader->group, setting->key);
@@ -256,7 +206,7 @@ static void read_key(Loader *loader, const ConfigSetting *setting)
     }
     void *target = draft ? (void *)draft->guest : (void *)loader->config;
     g_autoptr(GError) error = NULL;
-    if (!parse_value(key, setting->value, target, &error)) {
+    if (!config_key_read(key, setting->value, target, &error)) {
         const char *hint = strstr(setting->value, " #") ? "; a comment has a line of its own" : "";
         config_mistakes_add(&loader->mistakes, setting->place, setting->group, setting->key, "%s%s",
                             error->message, hint);
@@ -278,20 +228,20 @@ static void read_setting(void *context, const ConfigSetting *setting)
 
 // --- checking what was read -------------------------------------------------------------------
 
-static void inherit(GuestConfig *guest, const Draft *draft, const GuestConfig *defaults)
+// Which settings the group itself gives.
+static unsigned settings_given(const Draft *draft)
 {
-    if (!draft_has(draft, GUEST_KEY_MIN)) {
-        guest->min = defaults->min;
+    static const GuestGiven settings[GUEST_KEY_COUNT] = {
+        [GUEST_KEY_MIN] = GUEST_GIVEN_MIN,
+        [GUEST_KEY_MAX] = GUEST_GIVEN_MAX,
+        [GUEST_KEY_WEIGHT] = GUEST_GIVEN_WEIGHT,
+        [GUEST_KEY_MANAGE] = GUEST_GIVEN_MANAGE,
+    };
+    unsigned given = 0;
+    for (GuestKey key = GUEST_KEY_MIN; key < GUEST_KEY_COUNT; key++) {
+        given |= draft_has(draft, key) ? settings[key] : 0;
     }
-    if (!draft_has(draft, GUEST_KEY_MAX)) {
-        guest->max = defaults->max;
-    }
-    if (!draft_has(draft, GUEST_KEY_WEIGHT)) {
-        guest->weight = defaults->weight;
-    }
-    if (!draft_has(draft, GUEST_KEY_MANAGE)) {
-        guest->managed = defaults->managed;
-    }
+    return given;
 }
 
 static bool is_above(const RelativeSize *a, const RelativeSize *b)
@@ -349,10 +299,39 @@ static void check_path(Loader *loader, GHashTable *owners, const Draft *draft, G
     g_hash_table_insert(owners, canonical, g_strdup_printf("%s of [%s]", name, draft->group));
 }
 
+// Whether the group has the sockets it may have: a pattern stands for many guests, and an agent
+// alone is none.
+static void check_sockets(Loader *loader, GHashTable *owners, const Draft *draft)
+{
+    bool pattern = guest_name_is_pattern(draft->guest->name);
+    for (GuestKey key = GUEST_KEY_QMP; key <= GUEST_KEY_AGENT; key++) {
+        if (draft_has(draft, key) && (pattern || !draft_has(draft, GUEST_KEY_QMP))) {
+            config_mistakes_add(&loader->mistakes, draft->places[key], draft->group,
+                                config_guest_key(key)->name,
+                                pattern ? "is of one guest, this group is for many"
+                                        : "is of no use without qmp, the guest's monitor socket");
+            return;
+        }
+    }
+    check_path(loader, owners, draft, GUEST_KEY_QMP, draft->guest->qmp_path);
+    check_path(loader, owners, draft, GUEST_KEY_AGENT, draft->guest->agent_path);
+}
+
+// Hands a guest's group over to where it belongs.
+static void place_guest(Config *config, GuestConfig *guest)
+{
+    if (guest->qmp_path) {
+        g_ptr_array_add(config->guests, guest);
+    } else {
+        g_hash_table_insert(config->named, guest->name, guest);
+    }
+}
+
 static void check_guests(Loader *loader)
 {
     g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_hash_table_insert(owners, g_canonicalize_filename(loader->config->socket_path, "/"),
+    Config *config = loader->config;
+    g_hash_table_insert(owners, g_canonicalize_filename(config->socket_path, "/"),
                         g_strdup("socket of [controller]"));
     const char *readonly_path = loader->config->readonly_path;
     if (readonly_path && *readonly_path) {
@@ -362,15 +341,22 @@ static void check_guests(Loader *loader)
     check_range(loader, loader->defaults);
     for (unsigned i = 0; i < loader->drafts->len; i++) {
         Draft *draft = g_ptr_array_index(loader->drafts, i);
-        inherit(draft->guest, draft, loader->defaults->guest);
-        check_range(loader, draft);
-        if (!draft_has(draft, GUEST_KEY_QMP)) {
-            config_mistakes_add(&loader->mistakes, draft->place, draft->group, "qmp",
-                                "is missing, it names the guest's monitor socket");
+        draft->guest->given = settings_given(draft);
+        check_sockets(loader, owners, draft);
+        if (guest_name_is_pattern(draft->guest->name)) {
+            g_ptr_array_insert(config->patterns, 0, guest_config_copy(draft->guest));
         }
-        check_path(loader, owners, draft, GUEST_KEY_QMP, draft->guest->qmp_path);
-        check_path(loader, owners, draft, GUEST_KEY_AGENT, draft->guest->agent_path);
-        g_ptr_array_add(loader->config->guests, g_steal_pointer(&draft->guest));
+    }
+    loader->defaults->guest->given = GUEST_GIVEN_ALL;
+    g_ptr_array_add(config->patterns, guest_config_copy(loader->defaults->guest));
+    config_sort_patterns(config);
+    for (unsigned i = 0; i < loader->drafts->len; i++) {
+        Draft *draft = g_ptr_array_index(loader->drafts, i);
+        config_complete_guest(config, draft->guest);
+        check_range(loader, draft);
+        if (!guest_name_is_pattern(draft->guest->name)) {
+            place_guest(config, g_steal_pointer(&draft->guest));
+        }
     }
 }
 
@@ -415,7 +401,7 @@ static void loader_init(Loader *loader)
     *loader = (Loader){
         .files = g_ptr_array_new_with_free_func(g_free),
         .config = config_new(),
-        .defaults = draft_new((ConfigPlace){0}, "defaults", NULL),
+        .defaults = draft_new((ConfigPlace){0}, "defaults", "*"),
         .drafts = g_ptr_array_new_with_free_func((GDestroyNotify)draft_free),
         .drafts_by_name = g_hash_table_new(g_str_hash, g_str_equal),
     };

@@ -9,6 +9,8 @@
 
 #include "protocol/units.h"
 
+#include <sys/types.h>
+
 // What the controller does with the targets it works out.
 typedef enum ControllerMode {
     CONTROLLER_MODE_OBSERVE, // never acts
@@ -22,11 +24,22 @@ const char *controller_mode_name(ControllerMode mode);
 // Reads such a word. False when there is no such mode.
 bool controller_mode_parse(const char *text, ControllerMode *mode);
 
-// One guest: its group's keys, or [defaults] where it has none.
+// Where a guest was told of; the words of GuestOrigin in protocol/controller.json.
+typedef enum GuestOrigin {
+    GUEST_ORIGIN_CONFIGURED, // its group names its monitor
+    GUEST_ORIGIN_ADDED,      // with add-guest
+    GUEST_ORIGIN_FOUND,      // in the watched directory
+    GUEST_ORIGIN_COUNT
+} GuestOrigin;
+
+// One guest: its group's keys, or what other groups give where it has none.
 typedef struct GuestConfig {
     char *name;
-    char *qmp_path;   // QEMU's monitor socket
+    GuestOrigin origin;
+    char *qmp_path;   // QEMU's monitor socket; NULL: only settings, for a guest told of elsewhere
     char *agent_path; // the agent port's socket; NULL: no agent
+    pid_t pid;        // of its QEMU; 0: whoever listens at qmp_path
+    unsigned given;   // which of the settings below are its own: bits of GuestGiven
     // Of the guest's size. When both are of one kind, min is not above max; when one is relative
     // and the other absolute, that can only be told once the size is known, by whoever learns it.
     RelativeSize min;
@@ -34,6 +47,14 @@ typedef struct GuestConfig {
     int64_t weight;   // 1 to 10000, default 100
     bool managed;     // false: never touched, counted at its full size
 } GuestConfig;
+
+typedef enum GuestGiven {
+    GUEST_GIVEN_MIN = 1 << 0,
+    GUEST_GIVEN_MAX = 1 << 1,
+    GUEST_GIVEN_WEIGHT = 1 << 2,
+    GUEST_GIVEN_MANAGE = 1 << 3,
+    GUEST_GIVEN_ALL = (1 << 4) - 1,
+} GuestGiven;
 
 typedef struct Config {
     ControllerMode mode;
@@ -51,7 +72,12 @@ typedef struct Config {
     bool budget_auto;           // whatever the host has beyond the reserve
     RelativeSize budget;        // of the host's memory; unless budget_auto; never 0
     char *libvirt_uri;          // what aerostat-libvirt connects to; NULL: not given
-    GPtrArray *guests;          // GuestConfig*, in the order of their first mention
+    GPtrArray *guests;          // GuestConfig* with a monitor, in the order of their first mention
+    // Settings for guests told of elsewhere: GuestConfig* without sockets. By name, complete; and
+    // by pattern, from the most specific to "*" for [defaults], which gives all.
+    GHashTable *named;
+    GPtrArray *patterns;
+    char *discovery_path; // the directory in which guests are found; NULL: none
 } Config;
 
 // Built-in locations.
@@ -60,6 +86,7 @@ typedef struct Config {
 #define CONFIG_DEFAULT_READONLY_SOCKET "/run/aerostat/controller-ro.sock"
 // In the folder that LOGS_DIRECTORY names; without it there is no journal by default.
 #define CONFIG_DEFAULT_JOURNAL_NAME "decisions.jsonl"
+#define CONFIG_DEFAULT_DIRECTORY "/run/aerostat/guests"
 
 // Error domain. The message is ready for a person: a line "FILE:LINE: [group] key: what is wrong"
 // for every mistake found, without a newline after the last; what belongs to no key or no group has
@@ -82,6 +109,10 @@ Config *config_load(const char *path, bool path_optional, GError **error);
 void config_free(Config *config);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
+
+// Gives `guest` the settings it does not have of its own: those of its name, then of each pattern
+// that its name matches, the most specific first, then of [defaults].
+void config_complete_guest(const Config *config, GuestConfig *guest);
 
 GuestConfig *guest_config_copy(const GuestConfig *guest);
 void guest_config_free(GuestConfig *guest);

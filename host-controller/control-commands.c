@@ -3,6 +3,7 @@
 
 #include "host-controller/control-events.h"
 #include "host-controller/view-plan.h"
+#include "host-controller/control-guests.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
 
@@ -285,6 +286,9 @@ const QmpCommand control_commands[] = {
     {"query-plan", plan_arguments, query_plan, ONLY_TELLS},
     {"set-target", target_arguments, set_target, 0},
     {"set-policy", policy_arguments, set_policy, 0},
+    {"set-manage", control_set_manage_arguments, control_set_manage, 0},
+    {"add-guest", control_add_guest_arguments, control_add_guest, 0},
+    {"remove-guest", control_remove_guest_arguments, control_remove_guest, 0},
     {"set-mode", mode_arguments, set_mode, 0},
     {"reload", NULL, reload, 0},
     {"quit", NULL, quit, 0},

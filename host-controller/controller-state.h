@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the controller is made of. Between controller.c (which guests there are, configuration,
-// steering) and controller-plan.c (the plans and what follows from them); nobody else includes it.
+// What the controller is made of. Between controller.c (configuration, steering),
+// controller-guests.c (which guests there are) and controller-plan.c (the plans and what follows
+// from them); nobody else includes it.
 #pragma once
 
 #include "host-controller/controller-journal.h"
 #include "host-controller/controller.h"
+#include "host-controller/discovery.h"
 
 #include "protocol/transport/timer.h"
 
@@ -19,8 +21,14 @@ struct Controller {
     ControllerEventFunc *event_func;
     void *event_context;
 
-    GPtrArray *guests;   // Guest*
-    GHashTable *by_name; // its names are the guests' own
+    GPtrArray *guests;      // Guest*
+    GHashTable *by_name;    // to them; its names are the guests' own
+    GHashTable *by_socket;  // likewise, by their monitors
+    GHashTable *configured; // name to const GuestConfig*, of those that `config` has
+    GHashTable *added;      // name to GuestConfig*, of those added at run time
+    GHashTable *found;      // name to what controller-guests.c knows of those found
+    Discovery *discovery;   // NULL: no directory is watched
+    Timer *settle_timer;    // those found have another turn
 
     Host *host;
     Timer *plan_timer;
@@ -39,6 +47,12 @@ struct Controller {
 
 // Tells an event of protocol/controller.json; takes over the reference to `data`.
 void controller_emit(const char *name, json_t *data, void *controller);
+
+// Sets up and clears away what the list of guests needs.
+void controller_guests_init(Controller *controller);
+void controller_guests_clear(Controller *controller);
+// Brings the guests in line with the configuration.
+void controller_guests_apply(Controller *controller);
 
 // Sets up and clears away what plans need.
 void controller_plan_init(Controller *controller);

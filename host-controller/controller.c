@@ -20,45 +20,9 @@ void controller_emit(const char *name, json_t *data, void *context)
 
 // --- configuration ----------------------------------------------------------------------------
 
-static void emit_named(Controller *controller, const char *event, const char *name)
-{
-    controller_emit(event, json_pack("{s:s}", "name", name), controller);
-}
-
-// Keeps the guests that stay, drops those that went, starts those that came.
 static void apply_config(Controller *controller)
 {
-    GPtrArray *former = controller->guests;
-    GHashTable *former_by_name = controller->by_name;
-    controller->guests = g_ptr_array_new();
-    controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-    controller_plan_forget(controller);
-    for (guint i = 0; i < controller->config->guests->len; i++) {
-        const GuestConfig *config = g_ptr_array_index(controller->config->guests, i);
-        Guest *guest = g_hash_table_lookup(former_by_name, config->name);
-        if (guest && g_hash_table_remove(former_by_name, config->name) &&
-            !guest_reconfigure(guest, config)) {
-            emit_named(controller, "GUEST_REMOVED", config->name);
-            g_ptr_array_remove_fast(former, guest);
-            guest_free(guest);
-            guest = NULL;
-        }
-        if (guest) {
-            g_ptr_array_remove_fast(former, guest);
-        } else {
-            guest = guest_new(config, &controller_guest_handlers, controller);
-            emit_named(controller, "GUEST_ADDED", config->name);
-        }
-        g_ptr_array_add(controller->guests, guest);
-        g_hash_table_insert(controller->by_name, guest->config->name, guest);
-    }
-    for (guint i = 0; i < former->len; i++) {
-        Guest *guest = g_ptr_array_index(former, i);
-        emit_named(controller, "GUEST_REMOVED", guest->config->name);
-        guest_free(guest);
-    }
-    g_ptr_array_unref(former);
-    g_hash_table_unref(former_by_name);
+    controller_guests_apply(controller);
     controller->mode = controller->config->mode;
     controller->adopting = false;
     controller_plan_now(controller);
@@ -128,9 +92,8 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->config_path = g_strdup(config_path);
     controller->started_us = g_get_monotonic_time();
     controller->starting = true;
-    controller->guests = g_ptr_array_new();
-    controller->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     controller_plan_init(controller);
+    controller_guests_init(controller);
     controller->host = host;
     controller->journal = new_journal(config);
     apply_config(controller);
@@ -143,11 +106,7 @@ void controller_free(Controller *controller)
     if (!controller) {
         return;
     }
-    for (guint i = 0; i < controller->guests->len; i++) {
-        guest_free(g_ptr_array_index(controller->guests, i));
-    }
-    g_ptr_array_unref(controller->guests);
-    g_hash_table_unref(controller->by_name);
+    controller_guests_clear(controller);
     controller_plan_clear(controller);
     controller_journal_free(controller->journal, JOURNAL_PATIENCE_US);
     host_free(controller->host);

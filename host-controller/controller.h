@@ -64,10 +64,20 @@ bool controller_set_target(Controller *controller, const char *name, const int64
 // or PROTOCOL_ERROR_REFUSED.
 bool controller_change_policy(Controller *controller, const char *name,
                               const GuestPolicyChange *change, GError **error);
+// Adds a guest until the controller ends or it is removed; `guest` has a name and a monitor, and
+// takes the settings it does not give from the configuration. PROTOCOL_ERROR_REFUSED when there is
+// one of that name or with that monitor.
+bool controller_add_guest(Controller *controller, const GuestConfig *guest, GError **error);
+// Removes such a guest. PROTOCOL_ERROR_REFUSED when it was not added so, PROTOCOL_ERROR_INVALID.
+bool controller_remove_guest(Controller *controller, const char *name, GError **error);
+// Whether a guest is to be touched, whatever its configuration says (NULL: as that says).
+// PROTOCOL_ERROR_INVALID.
+bool controller_set_managed(Controller *controller, const char *name, const bool *managed,
+                            GError **error);
 
 // The guest, or NULL with PROTOCOL_ERROR_INVALID.
 Guest *controller_find_guest(const Controller *controller, const char *name, GError **error);
-// All guests (Guest*), in the order of the configuration.
+// All guests (Guest*): those of the configuration in its order, then the others as they came.
 const GPtrArray *controller_guests(const Controller *controller);
 
 ControllerMode controller_mode(const Controller *controller);

@@ -13,7 +13,7 @@ bool guest_is_known(const Guest *guest)
 
 bool guest_is_fresh(const Guest *guest, int64_t now_us)
 {
-    return guest->has_report && now_us - guest->report_us < POLICY_FRESH_US;
+    return guest->source != GUEST_SOURCE_NONE && now_us - guest->news_us < POLICY_FRESH_US;
 }
 
 bool guest_is_awaited(const Guest *guest)
@@ -21,10 +21,15 @@ bool guest_is_awaited(const Guest *guest)
     return !guest_is_known(guest) || (guest->link && !guest->has_report);
 }
 
+bool guest_is_managed(const Guest *guest)
+{
+    return guest->manage_is_set ? guest->managed : guest->config->managed;
+}
+
 // Whether the guest may be sent a target at all.
 bool guest_is_movable(const Guest *guest)
 {
-    return guest->config->managed && guest->has_balloon && guest->running && !guest->migrating &&
+    return guest_is_managed(guest) && guest->has_balloon && guest->running && !guest->migrating &&
            qmp_client_is_ready(guest->qmp);
 }
 
@@ -52,7 +57,7 @@ bool guest_pin(Guest *guest, const int64_t *bytes, GError **error)
         guest->pinned = false;
         return true;
     }
-    if (!guest->config->managed) {
+    if (!guest_is_managed(guest)) {
         return refuse(error, guest, "is not managed");
     }
     if (!guest_is_known(guest)) {
@@ -210,13 +215,14 @@ void guest_observe(const Guest *guest, PolicyGuest *observation, int64_t now_us)
         .weight = guest->policy.weight,
         .movable = guest_is_movable(guest),
         .fresh = guest_is_fresh(guest, now_us),
+        .step_floor_bytes = guest_step_floor_bytes(guest),
         .pinned = guest->pinned,
         .pinned_bytes = guest->pinned_bytes,
         .demand = guest->demand,
         .bound = POLICY_BOUND_STALE,
     };
     guest_limits(guest, &observation->min_bytes, &observation->max_bytes);
-    if (!guest->config->managed) {
+    if (!guest_is_managed(guest)) {
         // Whatever its balloon says, somebody else may move it: it counts with all it could have.
         observation->ceiling_bytes = guest->size_bytes;
         observation->bound = POLICY_BOUND_UNMANAGED;
@@ -247,7 +253,7 @@ GuestHolding guest_holding(const Guest *guest, int64_t now_us)
     }
     PolicyGuest seen;
     guest_observe(guest, &seen, now_us);
-    return guest->config->managed
+    return guest_is_managed(guest)
                ? (GuestHolding){seen.actual_bytes, seen.target_bytes, seen.ceiling_bytes}
                : (GuestHolding){seen.size_bytes, seen.size_bytes, seen.ceiling_bytes};
 }
@@ -303,7 +309,7 @@ GuestState guest_state(const Guest *guest, int64_t now_us)
     if (!guest_is_known(guest) || !qmp_client_is_ready(guest->qmp)) {
         return GUEST_STATE_CONNECTING;
     }
-    if (!guest->config->managed) {
+    if (!guest_is_managed(guest)) {
         return GUEST_STATE_UNMANAGED;
     }
     if (!guest->has_balloon) {

@@ -107,7 +107,7 @@ static void on_migration_events(const json_t *value, const GError *error, void *
 // not want a guest touched has its migrations found out by asking.
 static void ask_migration(Guest *guest)
 {
-    if (guest->config->managed && !guest->tells_migration) {
+    if (guest_is_managed(guest) && !guest->tells_migration) {
         json_t *arguments =
             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state", 1);
         qmp_client_execute(guest->qmp, "migrate-set-capabilities", arguments, on_migration_events,
@@ -125,11 +125,16 @@ void guest_ask_life(Guest *guest)
 
 // --- its process ------------------------------------------------------------------------------
 
+pid_t guest_pid(const Guest *guest)
+{
+    return guest->config->pid ? guest->config->pid : qmp_client_pid(guest->qmp);
+}
+
 static void read_resident(Guest *guest, int64_t now_us)
 {
     guest->resident_us = now_us;
     guest->resident_bytes = 0;
-    process_memory_read("", qmp_client_pid(guest->qmp), &guest->resident_bytes);
+    process_memory_read("", guest_pid(guest), &guest->resident_bytes);
 }
 
 int64_t guest_silent_bytes(Guest *guest, int64_t now_us)
@@ -213,6 +218,7 @@ static void on_device_deleted(Guest *guest, const json_t *data)
 {
     (void)data;
     guest->ineffective = false;
+    stats_link_reset(guest->stats_link);
     ask_size(guest);
     guest_ask_balloon(guest);
 }
@@ -269,10 +275,12 @@ static void forget_qemu(Guest *guest)
 
 static void on_qmp_ready(QmpClient *client, void *context)
 {
+    (void)client;
     Guest *guest = context;
     guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU connected");
     g_clear_pointer(&guest->qmp_error, g_free);
-    pid_t pid = qmp_client_pid(client);
+    guest->absent = false;
+    pid_t pid = guest_pid(guest);
     if (pid != guest->pid) {
         forget_qemu(guest);
         guest->pid = pid;
@@ -282,6 +290,7 @@ static void on_qmp_ready(QmpClient *client, void *context)
     // The balloon comes last: a guest takes part in plans when all the rest is known.
     guest_ask_life(guest);
     guest_ask_balloon(guest);
+    stats_link_reset(guest->stats_link);
 }
 
 static void note_error(Guest *guest, const char *why)
@@ -303,15 +312,29 @@ static void on_qmp_lost(QmpClient *client, const char *why, void *context)
     guest_changed(guest, GUEST_URGENCY_SOON);
 }
 
+void guest_check_absent(Guest *guest)
+{
+    int64_t now_us = g_get_monotonic_time();
+    int64_t resident_bytes;
+    // Where its process was told of, what listened may have been a bridge, which holds no memory.
+    if (process_memory_read("", guest->config->pid, &resident_bytes)) {
+        timer_arm(guest->poll_timer, now_us + RESIDENT_SPACING_US);
+        return;
+    }
+    guest->absent = false;
+    forget_qemu(guest);
+    guest_changed(guest, GUEST_URGENCY_NOW);
+}
+
 static void on_qmp_unreachable(QmpClient *client, bool absent, const char *why, void *context)
 {
     (void)client;
     Guest *guest = context;
     guest_log(guest, G_LOG_LEVEL_MESSAGE, "QEMU not reachable: %s", why);
     note_error(guest, why);
+    guest->absent = absent;
     if (absent) {
-        forget_qemu(guest);
-        guest_changed(guest, GUEST_URGENCY_NOW);
+        guest_check_absent(guest);
     }
 }
 

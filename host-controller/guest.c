@@ -13,20 +13,11 @@
 #define POLL_SETTLED_US INT64_C(10000000)
 // A migration tells of its end by event too, unless QEMU was asked too late to.
 #define POLL_MIGRATING_US INT64_C(1000000)
-// One guest is planned for at once no more often than this.
-#define URGENT_SPACING_US INT64_C(10000)
 // A guest that stalled is left alone this long, and longer each time.
 #define STALL_BACKOFF_FIRST_US INT64_C(10000000)
 #define STALL_BACKOFF_CAP_US INT64_C(300000000)
-// And is told to be under pressure, or no longer, no more often than this.
-#define PRESSURE_SPACING_US INT64_C(1000000)
 // What a guest took back by itself it keeps at least this long.
 #define DEFLATED_HOLD_US INT64_C(10000000)
-// The guest's own count and QEMU's are held against each other once neither has moved for this
-// long.
-#define CLAIM_CALM_US POLICY_FRESH_US
-// The guest's kernel counts its balloon in batches.
-#define CLAIM_NOISE_BYTES (4 * POLICY_MIB)
 
 void guest_changed(Guest *guest, GuestUrgency urgency)
 {
@@ -67,6 +58,10 @@ int64_t guest_poll_us(const Guest *guest)
 static void on_poll(void *context)
 {
     Guest *guest = context;
+    if (guest->absent) {
+        guest_check_absent(guest);
+        return;
+    }
     if (!is_watched(guest)) {
         guest_ask_life(guest);
         guest_verify_reclaim(guest, g_get_monotonic_time());
@@ -163,6 +158,7 @@ static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
         balloon->progress_us = now_us;
     }
     BalloonChange change = balloon_observe(balloon, actual_bytes, guest->asked_at, now_us);
+    stats_link_note_actual(guest->stats_link, balloon->actual_bytes);
     guest->verify_due |= before == BALLOON_SHRINKING && change != BALLOON_CHANGE_NONE;
     switch (change) {
     case BALLOON_CHANGE_NONE:
@@ -206,6 +202,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
     } else if (answered) {
         guest->has_balloon = true;
         balloon_adopt(&guest->balloon, actual_bytes);
+        stats_link_note_actual(guest->stats_link, actual_bytes);
         guest_changed(guest, GUEST_URGENCY_SOON);
     } else {
         if (guest->has_balloon || !was_known) {
@@ -223,156 +220,25 @@ void guest_restart(Guest *guest)
         guest->stalled_until_us = 0;
         guest->deflated_until_us = 0;
         balloon_restart(&guest->balloon, guest->size_bytes, g_get_monotonic_time());
+        stats_link_note_actual(guest->stats_link, guest->size_bytes);
         guest_changed(guest, GUEST_URGENCY_NOW);
     }
     guest_ask_balloon(guest);
 }
 
-// --- the agent --------------------------------------------------------------------------------
-
-static void on_agent_connected(AgentLink *link, const char *version, void *context)
-{
-    (void)link;
-    Guest *guest = context;
-    guest_log(guest, G_LOG_LEVEL_MESSAGE, "agent %s connected", version);
-    guest_emit(guest, "GUEST_AGENT_CONNECTED", json_object());
-}
-
-static void tell_pressure(Guest *guest, bool under_pressure, int64_t now_us)
-{
-    guest->told_pressure = under_pressure;
-    guest->told_pressure_us = now_us;
-    guest_log(guest, G_LOG_LEVEL_MESSAGE, "%s",
-              under_pressure ? "under pressure, its tasks stall for lack of memory"
-                             : "no longer under pressure");
-    guest_emit(guest, "GUEST_PRESSURE",
-               json_pack("{s:b, s:I, s:I}", "under-pressure", under_pressure, "actual",
-                         (json_int_t)guest->balloon.actual_bytes, "target",
-                         (json_int_t)guest->balloon.target_bytes));
-}
-
-// Tells when tasks of the guest begin to stall for lack of memory and when that is over; seldom
-// enough that no guest fills anybody's log.
-static void note_pressure(Guest *guest, int64_t now_us)
-{
-    if (guest->demand.under_pressure != guest->told_pressure &&
-        now_us - guest->told_pressure_us >= PRESSURE_SPACING_US) {
-        tell_pressure(guest, guest->demand.under_pressure, now_us);
-    }
-}
-
-void guest_forget_report(Guest *guest)
-{
-    if (guest->told_pressure) {
-        tell_pressure(guest, false, g_get_monotonic_time());
-    }
-    guest->has_report = false;
-    guest->history = (PolicyHistory){0};
-    guest->demand = (PolicyDemand){0};
-    timer_disarm(guest->stale_timer);
-}
-
-static void on_agent_lost(AgentLink *link, const char *why, void *context)
-{
-    (void)link;
-    Guest *guest = context;
-    guest_log(guest, G_LOG_LEVEL_MESSAGE, "agent lost: %s", why);
-    guest_emit(guest, "GUEST_AGENT_LOST", json_object());
-    guest_forget_report(guest);
-    guest_changed(guest, GUEST_URGENCY_NOW);
-}
-
-static void on_stale(void *context)
-{
-    guest_changed(context, GUEST_URGENCY_NOW);
-}
-
-// Holds the guest's own count of its balloon against QEMU's. A balloon that the guest says is empty
-// while QEMU has known otherwise for long is one of a former kernel: it was reset while nobody
-// listened. To claim that falsely gains a guest no memory that it could not take by itself: it
-// counts with all of it, as if it had.
-static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
-{
-    Balloon *balloon = &guest->balloon;
-    balloon_confirm(balloon, held_bytes);
-    if (!guest->has_balloon || balloon_is_moving(balloon)) {
-        return; // it is being read often enough
-    }
-    int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;
-    if (held_bytes == guest->size_bytes && unaccounted_bytes > CLAIM_NOISE_BYTES &&
-        now_us - balloon->progress_us >= CLAIM_CALM_US) {
-        guest_log(guest, G_LOG_LEVEL_MESSAGE, "its balloon is empty, whatever QEMU says");
-        guest_restart(guest);
-    } else if (ABS(held_bytes - balloon->actual_bytes) > CLAIM_NOISE_BYTES) {
-        guest_ask_balloon(guest);
-    }
-}
-
-// Whether the guest cannot do without more than it was given, and may have more.
-static bool lacks_memory(const Guest *guest)
-{
-    int64_t min_bytes;
-    int64_t max_bytes;
-    guest_limits(guest, &min_bytes, &max_bytes);
-    return policy_min(policy_firm_bytes(&guest->demand), max_bytes) > guest->balloon.target_bytes;
-}
-
-static void on_report(AgentLink *link, const MemoryReport *report, void *context)
-{
-    (void)link;
-    Guest *guest = context;
-    int64_t now_us = g_get_monotonic_time();
-    if (!guest_is_known(guest)) {
-        return; // its numbers mean nothing without its size
-    }
-    if (guest->has_report && strcmp(guest->report.boot_id, report->boot_id) != 0) {
-        guest->history = (PolicyHistory){0};
-    }
-    guest->reports++;
-    guest->has_report = true;
-    guest->report = *report;
-    guest->report_us = now_us;
-    timer_arm(guest->stale_timer, now_us + POLICY_FRESH_US);
-    // The balloon as the guest counts it belongs to the same moment as the other numbers.
-    bool counts = memory_report_has(report, REPORT_BALLOON);
-    int64_t held_bytes = counts ? guest->size_bytes - memory_report_get(report, REPORT_BALLOON)
-                                : guest->balloon.actual_bytes;
-    if (counts) {
-        compare_counts(guest, held_bytes, now_us);
-    }
-    PolicySample sample = {
-        .at_us = report->monotonic_us,
-        .held_bytes = held_bytes,
-        .free_bytes = memory_report_get(report, REPORT_MEMORY_FREE),
-        .available_bytes = memory_report_get(report, REPORT_MEMORY_AVAILABLE),
-        .stall_us = memory_report_get(report, REPORT_PRESSURE_SOME_TOTAL),
-        .refault_bytes = memory_report_get(report, REPORT_PAGING_REFAULT_FILE),
-    };
-    policy_demand_update(&guest->history, &sample, guest->size_bytes, &guest->demand);
-    guest->handlers->reported(guest, &sample, guest->context);
-    note_pressure(guest, now_us);
-    bool urgent = report->reason == REPORT_REASON_TREND ||
-                  report->reason == REPORT_REASON_PRESSURE || lacks_memory(guest);
-    // However often a guest cries for help, it does not drive the others' plans.
-    urgent = urgent && now_us - guest->urgent_us >= URGENT_SPACING_US;
-    guest->urgent_us = urgent ? now_us : guest->urgent_us;
-    guest->unanswered_us = urgent && !guest->unanswered_us ? now_us : guest->unanswered_us;
-    guest_changed(guest, urgent ? GUEST_URGENCY_NOW : GUEST_URGENCY_SOON);
-}
-
-static const AgentLinkHandlers link_handlers = {
-    .connected = on_agent_connected,
-    .report = on_report,
-    .lost = on_agent_lost,
-};
-
 // --- life -------------------------------------------------------------------------------------
 
 // What is configured wins over what an operator has changed since.
+// What was changed at run time is as configured again.
 static void take_config(Guest *guest, const GuestConfig *config)
 {
-    guest_config_free(guest->config);
+    g_autoptr(GuestConfig) former = guest->config;
     guest->config = guest_config_copy(config);
+    if (former) {
+        // Tables of guests go by this very text.
+        g_free(guest->config->name);
+        guest->config->name = g_steal_pointer(&former->name);
+    }
     guest->policy = (GuestPolicy){.min = config->min, .max = config->max, .weight = config->weight};
 }
 
@@ -386,10 +252,8 @@ Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void 
     guest->stall_backoff =
         (Backoff){.first_us = STALL_BACKOFF_FIRST_US, .cap_us = STALL_BACKOFF_CAP_US};
     guest->poll_timer = timer_new(on_poll, guest);
-    guest->stale_timer = timer_new(on_stale, guest);
     guest->qmp = qmp_client_new(config->qmp_path, &guest_qmp_handlers, guest);
-    guest->link =
-        config->agent_path ? agent_link_new(config->agent_path, &link_handlers, guest) : NULL;
+    guest_demand_init(guest);
     return guest;
 }
 
@@ -398,21 +262,51 @@ void guest_free(Guest *guest)
     if (!guest) {
         return;
     }
+    guest_demand_clear(guest);
     qmp_client_free(guest->qmp);
-    agent_link_free(guest->link);
     timer_free(guest->poll_timer);
-    timer_free(guest->stale_timer);
     g_free(guest->qmp_error);
     guest_config_free(guest->config);
+    g_free(guest->socket);
     g_free(guest);
 }
 
 bool guest_reconfigure(Guest *guest, const GuestConfig *config)
 {
-    if (g_strcmp0(guest->config->qmp_path, config->qmp_path) != 0 ||
-        g_strcmp0(guest->config->agent_path, config->agent_path) != 0) {
+    if (g_strcmp0(guest->config->qmp_path, config->qmp_path) != 0) {
         return false;
     }
+    bool same_link = g_strcmp0(guest->config->agent_path, config->agent_path) == 0;
+    bool same_pid = guest->config->pid == config->pid;
     take_config(guest, config);
+    if (!same_pid) {
+        guest->pid = guest->pid ? guest_pid(guest) : 0;
+        guest->resident_bytes = 0;
+    }
+    if (!same_link) {
+        guest_replace_link(guest, config->agent_path);
+    }
+    guest_settings_changed(guest);
     return true;
+}
+
+void guest_set_managed(Guest *guest, const bool *managed)
+{
+    bool before = guest_is_managed(guest);
+    guest->manage_is_set = managed != NULL;
+    guest->managed = managed && *managed;
+    if (guest_is_managed(guest) == before) {
+        return;
+    }
+    guest_log(guest, G_LOG_LEVEL_MESSAGE, "is %s", before ? "left alone" : "managed");
+    guest_settings_changed(guest);
+    if (!before && guest->has_balloon) {
+        if (!guest->balloon.restarted) {
+            // Whoever moved it meanwhile, it is where it is.
+            balloon_adopt(&guest->balloon, guest->balloon.actual_bytes);
+            guest->asking = false;
+        }
+        guest_ask_life(guest);
+        guest_ask_balloon(guest);
+    }
 }

@@ -11,6 +11,7 @@
 #include "host-controller/config.h"
 #include "host-controller/policy/policy.h"
 #include "host-controller/qmp-client.h"
+#include "host-controller/stats-link.h"
 #include "protocol/transport/timer.h"
 #include "protocol/report.h"
 
@@ -73,10 +74,22 @@ typedef struct GuestPolicyChange {
     int64_t weight_value;
 } GuestPolicyChange;
 
-// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us; others read.
+// Where a guest's demand stems from; the words of DemandSource in protocol/controller.json.
+typedef enum GuestSource {
+    GUEST_SOURCE_NONE,  // nothing is known of it
+    GUEST_SOURCE_AGENT, // its agent's reports
+    GUEST_SOURCE_STATS, // its balloon's statistics
+    GUEST_SOURCE_COUNT
+} GuestSource;
+
+// Written by the files of guest*.c alone, but for socket and unanswered_us; others
+// read.
 struct Guest {
     GuestConfig *config;
     GuestPolicy policy; // in force: as configured, unless it was changed since
+    bool manage_is_set; // `managed` holds whatever config says
+    bool managed;
+    char *socket; // the monitor's path without links in it, by which the controller knows it
     const GuestHandlers *handlers;
     void *context;
 
@@ -84,6 +97,7 @@ struct Guest {
     char *qmp_error;      // why its QEMU cannot be reached; NULL while it can
     pid_t pid;            // of the QEMU last connected; 0: unknown
     int64_t met_us;       // since when this QEMU, or none, has been there
+    bool absent;          // nobody listens, and whether its process lives is looked at
     bool running;         // QEMU says that it runs the guest
     bool migrating;       // QEMU sends or receives it
     bool tells_migration; // QEMU was asked to emit MIGRATION
@@ -107,12 +121,21 @@ struct Guest {
     bool verify_due;        // it has given memory back, and nobody has looked whether it came
     bool ineffective;       // none did: ballooning it frees nothing
 
-    AgentLink *link; // NULL: none configured
+    GuestSource source;
+    int64_t news_us;       // when the guest last told of its memory, from there
+    AgentLink *link;       // NULL: none was told of
+    bool agent_given_up;   // there is none, or it has not reported for long
+    Timer *fallback_timer; // until it is
     bool has_report;
     MemoryReport report;
-    int64_t report_us;     // when it arrived
-    int64_t urgent_us;     // when it last asked for a plan at once
-    int64_t unanswered_us; // when a report of a shortage came that no plan has answered; 0: none
+    int64_t report_us; // when it arrived
+    StatsLink *stats_link;
+    BalloonStats stats; // the last; of use while they are the source
+    int64_t stats_us;   // when they arrived
+    int64_t stats_stall_us;
+    int64_t step_floor_bytes; // not shrunk below before there are newer ones
+    int64_t urgent_us;        // when it last asked for a plan at once
+    int64_t unanswered_us;    // when a report of a shortage came that no plan has answered; 0: none
     Timer *stale_timer;
     PolicyHistory history;
     PolicyDemand demand;
@@ -132,6 +155,8 @@ struct Guest {
 
 // The word of GuestState in protocol/controller.json.
 const char *guest_state_name(GuestState state);
+// The word of DemandSource in protocol/controller.json.
+const char *guest_source_name(GuestSource source);
 
 // Starts connecting to the guest's QEMU and agent. Copies `config`. `handlers` must outlive the
 // guest; none is called before this returns.
@@ -139,13 +164,20 @@ Guest *guest_new(const GuestConfig *config, const GuestHandlers *handlers, void 
 // Leaves the balloon as it is. Not to be called from a handler.
 void guest_free(Guest *guest);
 
-// Takes over new settings. False when the sockets differ: then it is another guest.
+// Takes over new settings, another agent's port and another process id. False when the monitor is
+// another one: then it is another guest.
 bool guest_reconfigure(Guest *guest, const GuestConfig *config);
+
+// Whether the guest may be touched.
+bool guest_is_managed(const Guest *guest);
+// Sets that; with NULL it is as configured again. A guest that may be touched again is taken as it
+// is found.
+void guest_set_managed(Guest *guest, const bool *managed);
 
 GuestState guest_state(const Guest *guest, int64_t now_us);
 // Whether the guest's QEMU has told its size and balloon, so that it takes part in plans.
 bool guest_is_known(const Guest *guest);
-// Whether its latest report is recent enough to act upon.
+// Whether what it told last is recent enough to act upon.
 bool guest_is_fresh(const Guest *guest, int64_t now_us);
 // Whether the guest may be sent a target at all.
 bool guest_is_movable(const Guest *guest);
@@ -186,7 +218,17 @@ bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
 // when not even that is known.
 int64_t guest_silent_bytes(Guest *guest, int64_t now_us);
 
-// --- between guest.c, guest-qemu.c and guest-plan.c ----------------------------------------------
+// --- between the files of guest*.c ---------------------------------------------------------------
+
+// Begins to listen to what the guest tells of its memory, and ends that.
+void guest_demand_init(Guest *guest);
+void guest_demand_clear(Guest *guest);
+// The agent is at another port, or with NULL at none.
+void guest_replace_link(Guest *guest, const char *path);
+// Whether the guest may be touched may have changed.
+void guest_settings_changed(Guest *guest);
+// Below this the guest is not shrunk before it has told anew; 0: as the plan has it.
+int64_t guest_step_floor_bytes(const Guest *guest);
 
 // Sends `balloon`; false when the monitor takes no command now.
 bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us);
@@ -194,9 +236,13 @@ bool guest_send_target(Guest *guest, int64_t target_bytes, int64_t now_us);
 void guest_emit(Guest *guest, const char *event, json_t *data);
 // Something changed that may lead to another plan.
 void guest_changed(Guest *guest, GuestUrgency urgency);
+// The process of its QEMU: as it was told, or whoever listens at the monitor; 0: not known.
+pid_t guest_pid(const Guest *guest);
 // Asks QEMU for the balloon, and in what time it is asked again while nothing else happens.
 void guest_ask_balloon(Guest *guest);
 int64_t guest_poll_us(const Guest *guest);
+// Forgets a QEMU nobody listens for, unless its process is known to live; looks again in a second.
+void guest_check_absent(Guest *guest);
 // Asks QEMU whether it runs the guest, whether it migrates it, and its size.
 void guest_ask_life(Guest *guest);
 // Drops what the guest said of itself.

@@ -23,6 +23,11 @@ static const char *state(size_t index)
     return guest_state_name((GuestState)index);
 }
 
+static const char *source(size_t index)
+{
+    return guest_source_name((GuestSource)index);
+}
+
 static const char *demand_part(size_t index)
 {
     static const char *const names[METRICS_DEMAND_PARTS] = {"committed", "headroom", "comfort",
@@ -82,6 +87,8 @@ const size_t metrics_host_family_count = G_N_ELEMENTS(metrics_host_families);
 const MetricsFamily metrics_guest_families[] = {
     {"aerostat_guest_state", GAUGE, NONE, "1 for the state the guest is in.", GUEST_VALUE_STATE,
      GUEST_STATE_COUNT, "state", state},
+    {"aerostat_guest_source", GAUGE, NONE, "1 for where what is known of its need stems from.",
+     GUEST_VALUE_SOURCE, GUEST_SOURCE_COUNT, "source", source},
     {"aerostat_guest_size_bytes", GAUGE, BYTES, "Memory with an empty balloon.", GUEST_VALUE_SIZE,
      1, NULL, NULL},
     {"aerostat_guest_actual_bytes", GAUGE, BYTES, "Memory without the balloon, as QEMU tells it.",

@@ -22,15 +22,19 @@ static void sample_memory(GuestSample *sample, const Guest *guest, const PolicyG
     }
 }
 
-static void sample_report(GuestSample *sample, const Guest *guest, int64_t now_us)
+static void sample_demand(GuestSample *sample, const Guest *guest)
 {
     const PolicyDemand *demand = &guest->demand;
-    set(sample, GUEST_VALUE_REPORT_AGE, now_us - guest->report_us);
     set(sample, GUEST_VALUE_UNDER_PRESSURE, demand->under_pressure);
     set(sample, GUEST_VALUE_DEMAND, demand->committed_bytes);
     set(sample, GUEST_VALUE_DEMAND + 1, demand->headroom_bytes);
     set(sample, GUEST_VALUE_DEMAND + 2, demand->comfort_bytes);
     set(sample, GUEST_VALUE_DEMAND + 3, demand->cache_share_bytes);
+}
+
+static void sample_report(GuestSample *sample, const Guest *guest, int64_t now_us)
+{
+    set(sample, GUEST_VALUE_REPORT_AGE, now_us - guest->report_us);
     for (MemoryReportField field = 0; field < REPORT_FIELD_COUNT; field++) {
         if (memory_report_has(&guest->report, field)) {
             set(sample, GUEST_VALUE_REPORT + field, memory_report_get(&guest->report, field));
@@ -53,6 +57,12 @@ static void sample_guest(GuestSample *sample, const Guest *guest, int64_t now_us
     if (guest->link) {
         set(sample, GUEST_VALUE_AGENT_CONNECTED, agent_link_is_connected(guest->link));
         set(sample, GUEST_VALUE_REFUSED_LINES, (int64_t)agent_link_refused(guest->link));
+    }
+    for (GuestSource source = 0; source < GUEST_SOURCE_COUNT; source++) {
+        set(sample, GUEST_VALUE_SOURCE + source, source == guest->source);
+    }
+    if (guest->source != GUEST_SOURCE_NONE) {
+        sample_demand(sample, guest);
     }
     if (guest->has_report) {
         sample_report(sample, guest, now_us);

@@ -32,7 +32,9 @@ typedef enum HostValue {
 // Of one guest, likewise.
 typedef enum GuestValue {
     GUEST_VALUE_STATE, // one for each GuestState, 1 for the one it is in
-    GUEST_VALUE_SIZE = GUEST_VALUE_STATE + GUEST_STATE_COUNT,
+    // One for each GuestSource, 1 for the one that holds.
+    GUEST_VALUE_SOURCE = GUEST_VALUE_STATE + GUEST_STATE_COUNT,
+    GUEST_VALUE_SIZE = GUEST_VALUE_SOURCE + GUEST_SOURCE_COUNT,
     GUEST_VALUE_ACTUAL,
     GUEST_VALUE_TARGET,
     GUEST_VALUE_MIN,
@@ -57,7 +59,7 @@ typedef enum GuestValue {
 typedef struct GuestSample {
     char *name;
     GuestState state;
-    bool fresh; // its last report is recent enough to act upon
+    bool fresh; // what it told last is recent enough to act upon
     int64_t value[GUEST_VALUE_COUNT];
     bool present[GUEST_VALUE_COUNT];
 } GuestSample;

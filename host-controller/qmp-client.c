@@ -210,7 +210,7 @@ static void on_line(LineChannel *channel, const char *line, size_t length, bool 
     (void)after_sentinel;
     QmpClient *client = context;
     g_autoptr(GError) error = NULL;
-    g_autoptr(json_t) root = json_message_parse(line, length, &error);
+    g_autoptr(json_t) root = json_qemu_message_parse(line, length, &error);
     QmpMessage message;
     if (!root || !qmp_message_parse(root, &message, &error)) {
         disconnect(client, PROTOCOL_ERROR_SYNTAX, error->message);

@@ -22,6 +22,12 @@ const char *guest_state_name(GuestState state)
     return state_names[state];
 }
 
+static const char *const origin_names[GUEST_ORIGIN_COUNT] = {
+    [GUEST_ORIGIN_CONFIGURED] = "configured",
+    [GUEST_ORIGIN_ADDED] = "added",
+    [GUEST_ORIGIN_FOUND] = "found",
+};
+
 static void set_int(json_t *object, const char *name, int64_t value)
 {
     json_object_set_new(object, name, json_integer(value));
@@ -45,14 +51,15 @@ static const char *agent_state(const Guest *guest, int64_t now_us)
     if (!agent_link_is_connected(guest->link)) {
         return "connecting";
     }
-    return guest_is_fresh(guest, now_us) ? "connected" : "stale";
+    bool reports = guest->source == GUEST_SOURCE_AGENT && guest_is_fresh(guest, now_us);
+    return reports ? "connected" : "stale";
 }
 
 static json_t *view_reason(const Guest *guest, int64_t now_us)
 {
     const PolicyGuest *plan = &guest->plan;
     json_t *reason = json_object();
-    if (guest->has_report) {
+    if (guest->source != GUEST_SOURCE_NONE) {
         set_int(reason, "demand", policy_demand_bytes(&plan->demand));
         set_int(reason, "committed", plan->demand.committed_bytes);
         set_int(reason, "headroom", plan->demand.headroom_bytes + plan->demand.comfort_bytes);
@@ -64,10 +71,23 @@ static json_t *view_reason(const Guest *guest, int64_t now_us)
     return reason;
 }
 
+static json_t *view_stats(const Guest *guest, int64_t now_us)
+{
+    json_t *view = json_object();
+    set_int(view, "age-us", now_us - guest->stats_us);
+    for (BalloonStat stat = 0; stat < BALLOON_STAT_COUNT; stat++) {
+        if (balloon_stats_has(&guest->stats, stat)) {
+            set_int(view, balloon_stat_name(stat), guest->stats.value[stat]);
+        }
+    }
+    return view;
+}
+
 json_t *view_guest(const Guest *guest, int64_t now_us)
 {
     json_t *view = json_object();
     set_string(view, "name", guest->config->name);
+    set_string(view, "origin", origin_names[guest->config->origin]);
     set_string(view, "state", guest_state_name(guest_state(guest, now_us)));
     if (guest->pid > 0) {
         set_int(view, "pid", guest->pid);
@@ -94,10 +114,14 @@ json_t *view_guest(const Guest *guest, int64_t now_us)
     set_int(view, "weight", guest->policy.weight);
     set_bool(view, "policy-changed", guest_policy_is_changed(guest));
     set_bool(view, "pinned", guest->pinned);
-    set_bool(view, "managed", guest->config->managed);
+    set_bool(view, "managed", guest_is_managed(guest));
     set_string(view, "agent", agent_state(guest, now_us));
     if (guest->link && agent_link_error(guest->link)) {
         set_string(view, "agent-error", agent_link_error(guest->link));
+    }
+    set_string(view, "source", guest_source_name(guest->source));
+    if (guest->source == GUEST_SOURCE_STATS) {
+        json_object_set_new(view, "guest-stats", view_stats(guest, now_us));
     }
     if (guest->has_report) {
         set_int(view, "report-age-us", now_us - guest->report_us);
@@ -149,7 +173,7 @@ json_t *view_status(const Controller *controller, int64_t now_us)
     for (guint i = 0; i < guests->len; i++) {
         const Guest *guest = g_ptr_array_index(guests, i);
         connected += qmp_client_is_ready(guest->qmp);
-        reporting += guest_is_fresh(guest, now_us);
+        reporting += guest->source == GUEST_SOURCE_AGENT && guest_is_fresh(guest, now_us);
     }
     json_t *view = json_object();
     set_string(view, "version", AEROSTAT_VERSION);

@@ -38,16 +38,14 @@ static bool depth_is_within(const char *text, size_t length, int limit)
     return true;
 }
 
-json_t *json_message_parse(const char *text, size_t length, GError **error)
+// Parses text whose depth is bounded. `*overflow` tells whether a number too large was the reason
+// for a failure.
+static json_t *parse_object(const char *text, size_t length, bool *overflow, GError **error)
 {
-    if (!depth_is_within(text, length, LIMIT_JSON_DEPTH)) {
-        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX,
-                    "JSON nested deeper than %d levels", LIMIT_JSON_DEPTH);
-        return NULL;
-    }
     json_error_t detail;
     g_autoptr(json_t) message =
         json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &detail);
+    *overflow = !message && json_error_code(&detail) == json_error_numeric_overflow;
     if (!message) {
         g_autofree char *reason = json_text_for_people(detail.text);
         g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX, "JSON parse error, %s", reason);
@@ -59,6 +57,75 @@ json_t *json_message_parse(const char *text, size_t length, GError **error)
         return NULL;
     }
     return g_steal_pointer(&message);
+}
+
+static bool check_depth(const char *text, size_t length, GError **error)
+{
+    if (!depth_is_within(text, length, LIMIT_JSON_DEPTH)) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX,
+                    "JSON nested deeper than %d levels", LIMIT_JSON_DEPTH);
+        return false;
+    }
+    return true;
+}
+
+json_t *json_message_parse(const char *text, size_t length, GError **error)
+{
+    bool overflow;
+    return check_depth(text, length, error) ? parse_object(text, length, &overflow, error) : NULL;
+}
+
+// The largest int64_t has as many digits.
+#define INT64_DIGITS "9223372036854775807"
+
+// Whether a number of `count` digits is beyond int64_t.
+static bool is_too_large(const char *digits, size_t count)
+{
+    size_t most = strlen(INT64_DIGITS);
+    return count > most || (count == most && memcmp(digits, INT64_DIGITS, most) > 0);
+}
+
+// Replaces the whole numbers in `text`, outside of strings, that are beyond int64_t with null.
+static void blank_large_numbers(char *text, size_t length)
+{
+    static const char null[] = {'n', 'u', 'l', 'l'};
+    bool in_string = false;
+    for (size_t i = 0; i < length; i++) {
+        if (in_string && text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            in_string = !in_string;
+        } else if (!in_string && g_ascii_isdigit(text[i])) {
+            size_t count = 1;
+            while (i + count < length && g_ascii_isdigit(text[i + count])) {
+                count++;
+            }
+            if (is_too_large(&text[i], count)) {
+                memset(&text[i], ' ', count);
+                memcpy(&text[i], null, sizeof(null));
+            }
+            i += count - 1;
+        }
+    }
+}
+
+json_t *json_qemu_message_parse(const char *text, size_t length, GError **error)
+{
+    bool overflow;
+    g_autoptr(GError) first = NULL;
+    if (!check_depth(text, length, error)) {
+        return NULL;
+    }
+    json_t *message = parse_object(text, length, &overflow, &first);
+    if (overflow) {
+        g_autofree char *copy = g_memdup2(text, length);
+        blank_large_numbers(copy, length);
+        return parse_object(copy, length, &overflow, error);
+    }
+    if (!message) {
+        g_propagate_error(error, g_steal_pointer(&first));
+    }
+    return message;
 }
 
 char *json_message_format(const json_t *message)

@@ -16,6 +16,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_t, json_decref)
 // `length`. Returns a new reference, or NULL with PROTOCOL_ERROR_SYNTAX.
 json_t *json_message_parse(const char *text, size_t length, GError **error);
 
+// The same for a message of QEMU's, in which a number beyond int64_t becomes null: QEMU writes 2^64
+// - 1 for what it does not know, and hands on whatever 64 bits a guest has written.
+json_t *json_qemu_message_parse(const char *text, size_t length, GError **error);
+
 // Serialises `message` compactly on one line, with the newline, into a new string.
 char *json_message_format(const json_t *message);
 

@@ -79,6 +79,7 @@ stage_san() {
 
 stage_e2e() {
     run "" build e2e
+    check "contrib: proxmox, with a fake qm" contrib/proxmox/test.sh
 }
 
 stage_san_e2e() {

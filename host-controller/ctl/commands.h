@@ -44,6 +44,9 @@ CtlCommand ctl_explain; // GUEST
 CtlCommand ctl_target;  // GUEST SIZE|auto
 CtlCommand ctl_policy;  // GUEST [KEY=VALUE]...
 CtlCommand ctl_top;
+CtlCommand ctl_add;    // GUEST QMP [KEY=VALUE]...
+CtlCommand ctl_remove; // GUEST
+CtlCommand ctl_manage; // GUEST yes|no|auto
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
 CtlCommand ctl_mode; // [MODE]

@@ -81,6 +81,14 @@ static const Subcommand subcommands[] = {
      "move,\n"
      "q ends. With --json, each second is one line.",
      0, 0, HAS_SORT, ctl_top},
+    {"manage", "GUEST yes|no|auto", "Allow a guest to be touched, or leave it alone",
+     "no: it gets no commands and counts with its whole size. auto: as the configuration says.", 2,
+     2, 0, ctl_manage},
+    {"add", "GUEST QMP [KEY=VALUE]...", "Look after one more guest, until it is removed",
+     "QMP is the path of its monitor's socket. Keys are those of its group in controller.conf(5):\n"
+     "agent, min, max, weight and manage.",
+     2, 7, 0, ctl_add},
+    {"remove", "GUEST", "Let go of a guest that was added", NULL, 1, 1, 0, ctl_remove},
     {"watch", "", "Show events as they happen",
      "Ends when the controller goes away. With --json, each event is one line.", 0, 0, 0,
      ctl_watch},

@@ -23,15 +23,29 @@ static const Meaning state_meanings[] = {
     {"ineffective", "ballooning it frees nothing, so it keeps all it has"},
     {"paused", "its QEMU does not run it, so it gets no commands"},
     {"migrating", "its QEMU sends or receives it, so it gets no commands"},
-    {"unmanaged", "its configuration says that it must not be touched"},
+    {"unmanaged", "it must not be touched"},
+    {NULL, NULL},
+};
+
+static const Meaning origin_meanings[] = {
+    {"configured", "its group names its monitor"},
+    {"added", "with aerostatctl add, until it is removed"},
+    {"found", "its monitor lies in the watched directory"},
     {NULL, NULL},
 };
 
 static const Meaning agent_meanings[] = {
-    {"none", "no agent is configured"},
+    {"none", "no agent's port was told of"},
     {"connecting", "it does not answer"},
     {"connected", "it reports"},
     {"stale", "it is connected, but its reports are late"},
+    {NULL, NULL},
+};
+
+static const Meaning source_meanings[] = {
+    {"none", "nothing is known of it"},
+    {"agent", "its agent's reports"},
+    {"guest-stats", "its balloon's statistics, which are coarser and older"},
     {NULL, NULL},
 };
 
@@ -46,7 +60,7 @@ static const Meaning bound_meanings[] = {
     {"pressure", "its tasks stall for lack of memory, so it is not shrunk"},
     {"dead-band", "the change would be too small to be worth it"},
     {"plenty", "it has more than its part, and nobody is short"},
-    {"unmanaged", "its configuration says that it must not be touched"},
+    {"unmanaged", "it must not be touched"},
     {"stalled", "it made no progress, so it keeps what it has"},
     {"ineffective", "ballooning it frees nothing, so it keeps all it may have"},
     {"auto-deflated", "it took memory back by itself, so it is not shrunk for now"},
@@ -217,15 +231,42 @@ static void render_report(const json_t *guest, const TextStyle *style, GString *
     render_fields(report, style, out);
 }
 
+// The statistics of a guest without an agent: sizes all but the last.
+static void render_stats(const json_t *guest, const TextStyle *style, GString *out)
+{
+    static const char *const sizes[] = {"total",  "available", "free",
+                                        "caches", "swap-in",   "swap-out"};
+    const json_t *stats = json_object_get(guest, "guest-stats");
+    if (!json_is_object(stats)) {
+        return;
+    }
+    g_autofree char *age = render_duration(json_integer_value(json_object_get(stats, "age-us")));
+    g_autofree char *title = g_strdup_printf("Statistics of its balloon, %s old", age);
+    heading(style, title, out);
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        if (json_object_get(stats, sizes[i])) {
+            row_size(style, sizes[i], stats, sizes[i], out);
+        }
+    }
+    const json_t *faults = json_object_get(stats, "major-faults");
+    if (json_is_integer(faults)) {
+        g_autofree char *text = format_value(json_integer_value(faults), REPORT_UNIT_COUNT);
+        render_row(style, "major-faults", text, out);
+    }
+}
+
 void render_guest(const json_t *guest, const TextStyle *style, GString *out)
 {
     g_autofree char *name = render_word(guest, "name");
     heading(style, name, out);
     row_meaning(style, "state", guest, "state", state_meanings, out);
+    row_meaning(style, "known from", guest, "origin", origin_meanings, out);
     row_meaning(style, "agent", guest, "agent", agent_meanings, out);
+    row_meaning(style, "need known from", guest, "source", source_meanings, out);
     render_row(style, "target set by",
                json_is_true(json_object_get(guest, "pinned")) ? "hand" : "the controller", out);
     render_memory(guest, style, out);
     render_reason(json_object_get(guest, "reason"), style, out);
+    render_stats(guest, style, out);
     render_report(guest, style, out);
 }

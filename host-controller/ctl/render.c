@@ -101,7 +101,10 @@ static void add_size(Table *table, const json_t *object, const char *name)
 
 static void add_agent(Table *table, const json_t *guest)
 {
-    char *agent = render_word(guest, "agent");
+    const char *source = json_string_value(json_object_get(guest, "source"));
+    // Who stands in for an agent that is not there.
+    char *agent =
+        g_strcmp0(source, "guest-stats") == 0 ? g_strdup(source) : render_word(guest, "agent");
     bool silent = strcmp(agent, "stale") == 0 || strcmp(agent, "connecting") == 0;
     table_add(table, agent, silent ? TEXT_WARNING : TEXT_PLAIN);
 }
@@ -148,7 +151,7 @@ void render_guests(const json_t *guests, const TextStyle *style, GString *out)
         {"DEMAND", true, 5}, {"AGENT", false, 3}, {"PRESSURE", true, 2},
     };
     if (json_array_size(guests) == 0) {
-        g_string_append(out, "No guests are configured.\n");
+        g_string_append(out, "There are no guests.\n");
         return;
     }
     g_autoptr(Table) table = table_new(columns, G_N_ELEMENTS(columns));

@@ -26,6 +26,7 @@ const JournalField journal_record_fields[] = {
     INPUT("weight", ANY, weight),
     INPUT("movable", BOOL, movable),
     INPUT("fresh", BOOL, fresh),
+    INPUT("step-floor", ANY, step_floor_bytes),
     INPUT("pinned", BOOL, pinned),
     INPUT("pinned-to", ANY, pinned_bytes),
     INPUT("unmovable-by", BOUND, bound),
@@ -45,6 +46,7 @@ const JournalField journal_record_fields[] = {
     HISTORY("learned-available", BYTES, last.available_bytes),
     HISTORY("learned-stall-us", COUNT, last.stall_us),
     HISTORY("learned-refault", COUNT, last.refault_bytes),
+    HISTORY("learned-coarse", BOOL, last.coarse),
     HISTORY("learned-committed", BYTES, committed_bytes),
     HISTORY("learned-burst", COUNT, burst.bytes),
     HISTORY("learned-burst-growth", COUNT, burst.growth_bytes_per_s),
@@ -80,6 +82,7 @@ const JournalField journal_sample_fields[] = {
     {"available", JOURNAL_KIND_ANY, offsetof(PolicySample, available_bytes)},
     {"stall-us", JOURNAL_KIND_ANY, offsetof(PolicySample, stall_us)},
     {"refault", JOURNAL_KIND_ANY, offsetof(PolicySample, refault_bytes)},
+    {"coarse", JOURNAL_KIND_BOOL, offsetof(PolicySample, coarse)},
     {0},
 };
 

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define DEFAULT_URI "qemu:///system"
-#define DEFAULT_FOLDER "/run/aerostat/guests"
 
 typedef struct Options {
     char *config_path;
@@ -43,7 +42,9 @@ static bool parse_options(int argc, char **argv, Options *options, GError **erro
         {"uri", 'u', 0, G_OPTION_ARG_STRING, &options->uri,
          "libvirt's uri (default: as configured, or " DEFAULT_URI ")", "URI"},
         {"directory", 'd', 0, G_OPTION_ARG_FILENAME, &options->folder,
-         "Where the controller finds guests (default: " DEFAULT_FOLDER ")", "DIR"},
+         "Where the controller finds guests (default: as configured, or " CONFIG_DEFAULT_DIRECTORY
+         ")",
+         "DIR"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version and exit", NULL},
         {0},
     };
@@ -86,18 +87,25 @@ static gboolean on_end_signal(void *context)
     return G_SOURCE_REMOVE;
 }
 
-// The uri to use: of the command line, the configuration, or the usual one. NULL with CONFIG_ERROR.
-static char *choose_uri(const Options *options, GError **error)
+// What the command line does not say the configuration does, or it is as usual. CONFIG_ERROR.
+static bool complete(Options *options, GError **error)
 {
-    if (options->uri) {
-        return g_strdup(options->uri);
+    if (options->uri && options->folder) {
+        return true;
     }
     const char *path = options->config_path ? options->config_path : CONFIG_DEFAULT_PATH;
     g_autoptr(Config) config = config_load(path, !options->config_path, error);
     if (!config) {
-        return NULL;
+        return false;
     }
-    return g_strdup(config->libvirt_uri ? config->libvirt_uri : DEFAULT_URI);
+    if (!options->uri) {
+        options->uri = g_strdup(config->libvirt_uri ? config->libvirt_uri : DEFAULT_URI);
+    }
+    if (!options->folder) {
+        const char *folder = config->discovery_path;
+        options->folder = g_strdup(folder ? folder : CONFIG_DEFAULT_DIRECTORY);
+    }
+    return true;
 }
 
 static void run(const char *uri, const char *folder)
@@ -129,17 +137,16 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     g_log_set_writer_func(write_log, NULL, NULL);
-    g_autofree char *uri = choose_uri(&options, &error);
-    if (!uri) {
+    if (!complete(&options, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return EX_CONFIG;
     }
-    const char *folder = options.folder ? options.folder : DEFAULT_FOLDER;
+    const char *folder = options.folder;
     if (g_mkdir_with_parents(folder, 0755) != 0 || g_access(folder, W_OK | X_OK) != 0) {
         fprintf(stderr, "aerostat-libvirt: %s: %s\n", folder, g_strerror(errno));
         return EX_CANTCREAT;
     }
-    run(uri, folder);
+    run(options.uri, folder);
     // Not exit(): it would take libvirt apart under the threads that use it.
     _exit(EXIT_SUCCESS);
 }

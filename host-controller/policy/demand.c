@@ -24,6 +24,10 @@
 // Per-processor counters and the balloon's own batches move the numbers by this much: no growth.
 #define NOISE_BYTES (4 * POLICY_MIB)
 
+// Coarse news is up to two seconds old, and no next one comes sooner because the guest is in need:
+// more of its size is kept free for that, and burst counted for as long as it may be.
+#define COARSE_HEADROOM_DIVISOR 8
+
 // Reports nearer to each other than this say nothing about speed; further apart they are a fresh
 // start.
 #define MIN_INTERVAL_US INT64_C(5000)
@@ -71,10 +75,12 @@ static PolicyBurst larger_burst(PolicyBurst a, PolicyBurst b)
 
 // A burst is what a guest takes at the speed of its growth between two reports until it can have
 // more: until the next report, which comes as soon as this one did, and the time to react.
-static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t elapsed_us)
+static void learn_burst(PolicyHistory *history, int64_t committed_bytes, int64_t elapsed_us,
+                        bool coarse)
 {
     int64_t grown_bytes = policy_max(committed_bytes - history->committed_bytes - NOISE_BYTES, 0);
-    int64_t reaction_us = policy_min(elapsed_us + REACTION_US, MAX_REACTION_US);
+    int64_t reaction_us =
+        coarse ? MAX_REACTION_US : policy_min(elapsed_us + REACTION_US, MAX_REACTION_US);
     int64_t growth_bytes_per_s = per_second(grown_bytes, elapsed_us);
     PolicyBurst burst = {
         .bytes = growth_bytes_per_s / 1000 * (reaction_us / 1000),
@@ -151,7 +157,7 @@ static void learn(PolicyHistory *history, const PolicySample *sample, int64_t si
         if (elapsed_us < MIN_INTERVAL_US) {
             return;
         }
-        learn_burst(history, committed_bytes, elapsed_us);
+        learn_burst(history, committed_bytes, elapsed_us, sample->coarse);
         learn_pressure(history, sample, elapsed_us);
         learn_cache(history, sample, size_bytes, elapsed_us);
     }
@@ -166,15 +172,18 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
     PolicySample clean = sanitized(sample, size_bytes);
     learn(history, &clean, size_bytes);
 
+    int64_t cache_bytes = clean.available_bytes - clean.free_bytes;
+    int64_t caution_bytes = clean.coarse ? size_bytes / COARSE_HEADROOM_DIVISOR : 0;
     PolicyBurst burst = larger_burst(history->former_burst, history->burst);
     burst.bytes = policy_min(burst.bytes, size_bytes / BURST_MAX_DIVISOR);
     bool under_pressure = clean.at_us < history->pressure_until_us;
     int64_t relief_bytes = under_pressure ? clean.held_bytes / RELIEF_DIVISOR : 0;
     *demand = (PolicyDemand){
         .committed_bytes = clean.held_bytes - clean.available_bytes,
-        .headroom_bytes = HEADROOM_FLOOR_BYTES + burst.bytes + relief_bytes,
+        .headroom_bytes = HEADROOM_FLOOR_BYTES + caution_bytes + burst.bytes + relief_bytes,
         .comfort_bytes = size_bytes / HEADROOM_SIZE_DIVISOR,
-        .cache_share_bytes = history->cache_share_bytes,
+        // Nothing tells which cache is missed: all of it, as long as there is enough.
+        .cache_share_bytes = clean.coarse ? cache_bytes : history->cache_share_bytes,
         .under_pressure = under_pressure,
         .burst = burst,
         .relief_bytes = relief_bytes,

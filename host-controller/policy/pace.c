@@ -116,11 +116,18 @@ static bool is_protected(const PolicyGuest *guest)
     return !guest->fresh || (guest->demand.under_pressure && !guest->pinned);
 }
 
+// As far as the guest may shrink now: to its share, or step by step.
+static int64_t lowest_target(const PolicyGuest *guest)
+{
+    return policy_max(rounded_share(guest),
+                      policy_min(guest->step_floor_bytes, guest->target_bytes));
+}
+
 // What the guest has to give back.
 static int64_t spare(const PolicyGuest *guest)
 {
     bool gives = may_move(guest) && !is_protected(guest);
-    return gives ? policy_max(guest->target_bytes - rounded_share(guest), 0) : 0;
+    return gives ? policy_max(guest->target_bytes - lowest_target(guest), 0) : 0;
 }
 
 // From how much to spare on a guest is asked for it at a step.
@@ -203,7 +210,7 @@ static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t cou
         int64_t spare_bytes = spare(guest);
         int64_t asked_from_bytes = guest->pinned ? 0 : asked ? asked_from(guest, ease) : INT64_MAX;
         if (spare_bytes > 0 && spare_bytes >= asked_from_bytes) {
-            guest->plan_bytes = rounded_share(guest);
+            guest->plan_bytes = lowest_target(guest);
         }
         guest->due_bytes = rounded_share(guest);
         guest->spare_bytes = spare_bytes;
@@ -237,7 +244,8 @@ static void name_bound(PolicyGuest *guest)
     if (!guest->movable || guest->plan_bytes == share) {
         return;
     }
-    if (!guest->fresh) {
+    bool at_step = guest->plan_bytes > share && guest->plan_bytes <= guest->step_floor_bytes;
+    if (!guest->fresh || (at_step && !is_protected(guest))) {
         guest->bound = POLICY_BOUND_STALE;
     } else if (guest->plan_bytes < share) {
         bool waits = guest->plan_bytes > guest->target_bytes || is_short(guest) ||

@@ -38,6 +38,7 @@ static void bring_into_range(PolicyGuest *guest)
     guest->max_bytes = policy_clamp(guest->max_bytes, guest->min_bytes, POLICY_MAX_BYTES);
     guest->pinned_bytes = policy_clamp(guest->pinned_bytes, guest->min_bytes, guest->max_bytes);
     guest->weight = policy_clamp(guest->weight, 1, POLICY_MAX_WEIGHT);
+    guest->step_floor_bytes = policy_clamp(guest->step_floor_bytes, 0, POLICY_MAX_BYTES);
     PolicyDemand *demand = &guest->demand;
     demand->committed_bytes = policy_clamp(demand->committed_bytes, 0, POLICY_MAX_BYTES);
     demand->headroom_bytes = policy_clamp(demand->headroom_bytes, 0, POLICY_MAX_BYTES);

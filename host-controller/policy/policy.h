@@ -48,6 +48,7 @@ typedef struct PolicySample {
     int64_t available_bytes; // MemAvailable
     int64_t stall_us;        // PSI memory "some" total
     int64_t refault_bytes;   // page cache read back after it was dropped, since boot
+    bool coarse; // seconds old, and without refaults: the statistics of a guest without an agent
 } PolicySample;
 
 // What a guest took before it could have more: growth_bytes_per_s for `lasts_us`.
@@ -136,6 +137,8 @@ typedef struct PolicyGuest {
     bool fresh;     // its demand stems from a recent report
     bool pinned;    // the operator wants it at pinned_bytes
     int64_t pinned_bytes;
+    // Not shrunk below this now, since what is known of it is coarse; 0: as far as is due.
+    int64_t step_floor_bytes;
     PolicyDemand demand; // when fresh; the plan leaves in it what could be granted
 
     // What is worked out.

@@ -5,6 +5,9 @@
 // the budget was exceeded, how soon a guest in need began to grow, and how long it took against the
 // same with memory to spare.
 //
+// The same once more with a guest in need that has no agent, tight and with memory at hand
+// ("loose").
+//
 // Every round boots new guests. BENCH_ROUNDS (default 5) rounds each; BENCH_ONLY names one
 // scenario.
 #include "tests/bench/measure.h"
@@ -24,6 +27,8 @@
 #define POLL_US (4 * MS_US)
 #define SETTLE_TIMEOUT_US (60 * SECOND_US)
 #define SETTLED_FOR_US (1500 * MS_US)
+// A guest without an agent gives back in steps that are up to two seconds apart.
+#define AGENTLESS_SETTLED_FOR_US (5 * SECOND_US)
 #define SPIKE_TIMEOUT_US (60 * SECOND_US)
 
 typedef struct Scenario {
@@ -35,6 +40,7 @@ typedef struct Scenario {
     int budget_mib;
     int zram_mib;
     bool deflate_on_oom;
+    bool agentless; // the takers
 } Scenario;
 
 static const Scenario scenarios[] = {
@@ -64,6 +70,26 @@ static const Scenario scenarios[] = {
      .need_mib = 280,
      .budget_mib = 1100,
      .deflate_on_oom = true},
+    {.name = "tight-280-agentless",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1100,
+     .agentless = true},
+    {.name = "loose-280",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1500},
+    {.name = "loose-280-agentless",
+     .holders = 1,
+     .takers = 1,
+     .hold_mib = 500,
+     .need_mib = 280,
+     .budget_mib = 1500,
+     .agentless = true},
     {.name = "six-two-spiking",
      .holders = 4,
      .takers = 2,
@@ -105,7 +131,7 @@ static int64_t sum_actual(Vm **vms, int count)
 }
 
 // Waits until the guests fit the budget and have stopped moving.
-static void settle(Vm **vms, int count, int64_t budget_bytes)
+static void settle(Vm **vms, int count, int64_t budget_bytes, int64_t settled_for_us)
 {
     int64_t deadline_us = deadline_after(SETTLE_TIMEOUT_US);
     int64_t last_bytes = 0;
@@ -115,7 +141,7 @@ static void settle(Vm **vms, int count, int64_t budget_bytes)
         int64_t now_us = g_get_monotonic_time();
         if (sum_bytes != last_bytes || sum_bytes > budget_bytes) {
             since_us = now_us;
-        } else if (now_us - since_us >= SETTLED_FOR_US) {
+        } else if (now_us - since_us >= settled_for_us) {
             return;
         }
         bench_must(deadline_left_us(deadline_us) > 0, NULL);
@@ -203,6 +229,7 @@ static void boot(VmLab *lab, const Scenario *scenario, Vm **vms)
         VmOptions options = {.name = names[i],
                              .memory_bytes = GUEST_BYTES,
                              .zram_bytes = scenario->zram_mib * MIB,
+                             .without_agent = scenario->agentless && i >= scenario->holders,
                              .deflate_on_oom = scenario->deflate_on_oom};
         vms[i] = vm_lab_add(lab, &options, &error);
         bench_must(vms[i] != NULL, &error);
@@ -224,9 +251,15 @@ static void run_round(const Scenario *scenario, int64_t budget_bytes, Figures *f
     Vm *vms[MAX_GUESTS];
     boot(lab, scenario, vms);
     if (budget_bytes > 0) {
+        int count = scenario->holders + scenario->takers;
+        for (int i = 0; i < count; i++) {
+            bool agent = !scenario->agentless || i < scenario->holders;
+            bench_must(vm_lab_publish(lab, vms[i], agent, &error), &error);
+        }
         g_autofree char *config = vm_lab_write_configuration(lab, budget_bytes, NULL, &error);
         bench_must(config && vm_lab_start_controller(lab, config, NULL, &error), &error);
-        settle(vms, scenario->holders + scenario->takers, budget_bytes);
+        settle(vms, count, budget_bytes,
+               scenario->agentless ? AGENTLESS_SETTLED_FOR_US : SETTLED_FOR_US);
     }
     spike(scenario, vms, budget_bytes, figures);
     for (int i = 0; i < scenario->holders; i++) {

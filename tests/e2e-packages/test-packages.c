@@ -266,10 +266,10 @@ static void test_the_controller_is_upgraded_while_it_runs(void **state)
     Vm *guest = ((Fixture *)*state)->guest;
     do_in_guest(guest, INSTALL CONTROLLER_DEB);
     // A guest's socket in the controller's folder is not swept away with it.
-    do_in_guest(guest, "mkdir /run/aerostat/guests");
+    do_in_guest(guest, "touch /run/aerostat/guests/a.qmp");
     do_in_guest(guest, INSTALL NEXT_CONTROLLER_DEB);
     do_in_guest(guest, "aerostatctl status");
-    do_in_guest(guest, "test -d /run/aerostat/guests");
+    do_in_guest(guest, "test -e /run/aerostat/guests/a.qmp");
 }
 
 // --- both -------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ static void test_a_scrape_tells_what_the_fakes_have(void **state)
     assert_true(sample(page, "aerostat_guest_balloon_commands_total{guest=\"web\"}") ==
                 (double)fake_qemu_count(guest->qemu, "balloon"));
     assert_true(sample(page, "aerostat_guest_state{guest=\"web\",state=\"settled\"}") == 1);
+    assert_true(sample(page, "aerostat_guest_source{guest=\"web\",source=\"agent\"}") == 1);
     assert_true(sample(page, "aerostat_guest_agent_connected{guest=\"web\"}") == 1);
 }
 

@@ -238,6 +238,7 @@ static void write_config(Fixture *fixture, int budget_mib, const char *more)
 {
     g_autofree char *text = g_strdup_printf("[controller]\nmode=balance\nsocket=%s\n"
                                             "[host]\nbudget=%dM\n"
+                                            "[discovery directory]\npath=\n"
                                             "[guest web]\nqmp=%s/web.qmp\nagent=%s/web.agent\n"
                                             "min=256M\n"
                                             "[guest absent]\nqmp=%s/absent.qmp\nagent=%s/no.agent\n"
@@ -309,6 +310,11 @@ static void test_the_controller_answers_as_its_schema_says(void **state)
         {"query-plan", "{}"},
         {"set-policy", "{'name': 'web', 'min': 134217728, 'max': null, 'weight': 200}"},
         {"query-guest", "{'name': 'web'}"},
+        {"add-guest", "{'name': 'more', 'qmp': '/nowhere/more.qmp'}"},
+        {"set-manage", "{'name': 'more', 'manage': false}"},
+        {"set-manage", "{'name': 'more', 'manage': null}"},
+        {"query-guest", "{'name': 'more'}"},
+        {"remove-guest", "{'name': 'more'}"},
         {"set-mode", "{'mode': 'reclaim'}"},
         {"reload", "{}"},
         {"quit", "{}"},

@@ -48,10 +48,11 @@ static int64_t some_bytes(Random *random)
 static void change_guest(Random *random, WorldGuest *guest)
 {
     PolicyGuest *g = &guest->guest;
-    int64_t *const sizes[] = {&g->size_bytes,          &g->actual_bytes, &g->target_bytes,
-                              &g->ceiling_bytes,       &g->min_bytes,    &g->max_bytes,
-                              &g->pinned_bytes,        &g->weight,       &g->demand.committed_bytes,
-                              &g->demand.comfort_bytes};
+    int64_t *const sizes[] = {
+        &g->size_bytes,           &g->actual_bytes,    &g->target_bytes,
+        &g->ceiling_bytes,        &g->min_bytes,       &g->max_bytes,
+        &g->pinned_bytes,         &g->weight,          &g->demand.committed_bytes,
+        &g->demand.comfort_bytes, &g->step_floor_bytes};
     bool *const flags[] = {&g->movable, &g->fresh, &g->pinned, &g->demand.under_pressure};
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         *sizes[i] = random_chance(random, 20) ? some_bytes(random) : *sizes[i];
@@ -73,6 +74,7 @@ static void report(World *world, WorldGuest *guest)
     sample->free_bytes = random_chance(random, 50) ? some_bytes(random) : sample->free_bytes;
     sample->stall_us += random_between(random, 0, 100000);
     sample->refault_bytes += random_between(random, 0, 1 << 20);
+    sample->coarse ^= random_chance(random, 10);
     policy_demand_update(&guest->history, sample, guest->guest.size_bytes, &guest->guest.demand);
     journal_recorder_report(world->recorder, guest->name, sample);
 }
@@ -221,8 +223,10 @@ static size_t covered(const JournalField *fields, const char *prefix, bool with_
 static void test_no_member_that_the_policy_looks_at_is_missing(void **state)
 {
     (void)state;
-    // PolicyHistory: a bool and 7 bytes of padding, numbers, and an int with 4 bytes of it.
-    assert_int_equal(covered(journal_record_fields, "learned-", true) + 7, sizeof(PolicyHistory));
+    // PolicyHistory: two bools with 7 bytes of padding each, numbers, and an int with 4 bytes of
+    // it.
+    assert_int_equal(covered(journal_record_fields, "learned-", true) + 7 + 7,
+                     sizeof(PolicyHistory));
     // PolicyHost: a number and flags, the last 6 bytes padding; reclaim is the mode.
     assert_int_equal(sizeof(int64_t) + 2 * sizeof(bool) + 6, sizeof(PolicyHost));
     // PolicyGuest, up to its results: three flags with 5 bytes of padding, the last with 7.

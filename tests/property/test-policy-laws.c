@@ -70,6 +70,9 @@ static PolicyGuest random_guest(Random *random)
         guest.ceiling_bytes = random_between(random, guest.ceiling_bytes, guest.max_bytes);
     }
     guest.pinned_bytes = random_between(random, guest.min_bytes, guest.max_bytes);
+    if (!guest.pinned && random_chance(random, 15)) {
+        guest.step_floor_bytes = random_between(random, 0, guest.size_bytes);
+    }
     guest.demand = (PolicyDemand){
         .committed_bytes = random_chance(random, 5) ? INT64_MAX - random_between(random, 0, 9)
                                                     : random_between(random, 0, guest.size_bytes),
@@ -414,8 +417,9 @@ static void law_9_hostile_numbers_do_no_harm(void **unused)
         PolicyHistory history = {0};
         PolicyDemand demand;
         for (int turn = 0; turn < 2; turn++) {
-            PolicySample sample = {number[turn], number[2 + turn], number[4],
-                                   number[5],    number[6 + turn], number[7 + turn]};
+            PolicySample sample = {
+                number[turn],     number[2 + turn],          number[4], number[5], number[6 + turn],
+                number[7 + turn], random_chance(&random, 50)};
             policy_demand_update(&history, &sample, number[8], &demand);
             assert_true(policy_demand_bytes(&demand) >= 0);
             assert_true(policy_demand_bytes(&demand) <= 4 * POLICY_MAX_BYTES);
@@ -432,6 +436,7 @@ static void law_9_hostile_numbers_do_no_harm(void **unused)
                 .weight = number[6 + j],
                 .movable = random_chance(&random, 80),
                 .fresh = random_chance(&random, 80),
+                .step_floor_bytes = number[3 + j],
                 .pinned = random_chance(&random, 20),
                 .pinned_bytes = number[7 + j],
                 .demand = demand,

@@ -115,6 +115,14 @@ static const QmpArgument capabilities_arguments[] = {
 static const QmpArgument set_capabilities_arguments[] = {
     {.name = "capabilities", .type = JSON_ARRAY}, {0}};
 
+static const QmpArgument qom_list_arguments[] = {{.name = "path", .type = JSON_STRING}, {0}};
+static const QmpArgument qom_get_arguments[] = {
+    {.name = "path", .type = JSON_STRING}, {.name = "property", .type = JSON_STRING}, {0}};
+static const QmpArgument qom_set_arguments[] = {{.name = "path", .type = JSON_STRING},
+                                                {.name = "property", .type = JSON_STRING},
+                                                {.name = "value", .type = JSON_INTEGER},
+                                                {0}};
+
 const QmpCommand fake_qemu_commands_table[] = {
     {.name = "qmp_capabilities",
      .arguments = capabilities_arguments,
@@ -124,6 +132,9 @@ const QmpCommand fake_qemu_commands_table[] = {
     {.name = "query-memory-size-summary", .handler = handle_query_memory},
     {.name = "query-status", .handler = handle_query_status},
     {.name = "query-migrate", .handler = handle_query_migrate},
+    {.name = "qom-list", .arguments = qom_list_arguments, .handler = fake_qemu_qom_list},
+    {.name = "qom-get", .arguments = qom_get_arguments, .handler = fake_qemu_qom_get},
+    {.name = "qom-set", .arguments = qom_set_arguments, .handler = fake_qemu_qom_set},
     {.name = "migrate-set-capabilities",
      .arguments = set_capabilities_arguments,
      .handler = handle_set_capabilities},

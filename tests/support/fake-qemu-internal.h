@@ -36,6 +36,16 @@ struct FakeQemu {
     void (*watch)(void *context);
     void *watch_context;
 
+    bool tells_stats;
+    bool anonymous;
+    int64_t used_bytes;
+    int64_t cache_bytes;
+    int64_t interval_s;
+    int64_t stats_at_us; // when the driver told last, monotonic; 0: never
+    int64_t stats_held_bytes;
+    char *lie_member;
+    char *lie_number;
+
     GPtrArray *commands; // FakeQemuCommand*
     bool hanging;
     GQueue held; // lines that came meanwhile, GBytes*
@@ -47,6 +57,13 @@ struct FakeQemu {
 
 // What a QEMU's monitor can do.
 extern const QmpCommand fake_qemu_commands_table[];
+// QOM, as far as the balloon's statistics go.
+QmpHandler fake_qemu_qom_list;
+QmpHandler fake_qemu_qom_get;
+QmpHandler fake_qemu_qom_set;
+// Stands in an answer for the statistics, which have numbers that jansson cannot write.
+#define FAKE_QEMU_STATS "guest-stats"
+char *fake_qemu_format_stats(const FakeQemu *qemu);
 // Whether a command may be executed now; context is the FakeQemu.
 bool fake_qemu_gate(void *context, const QmpCommand *command, const char *name, GError **error);
 

@@ -182,6 +182,15 @@ void fake_qemu_watch(FakeQemu *qemu, void function(void *context), void *context
 
 // --- commands ---------------------------------------------------------------------------------
 
+static void send_stats(FakeQemu *qemu, const json_t *reply)
+{
+    g_autofree char *line = json_message_format(reply);
+    g_autofree char *stats = fake_qemu_format_stats(qemu);
+    g_auto(GStrv) around = g_strsplit(line, "\"" FAKE_QEMU_STATS "\"", 2);
+    g_autofree char *text = g_strjoinv(stats, around);
+    fake_server_send(qemu->server, text, strlen(text));
+}
+
 static void carry_out(FakeQemu *qemu, const char *line, size_t length)
 {
     QmpResult result;
@@ -191,7 +200,11 @@ static void carry_out(FakeQemu *qemu, const char *line, size_t length)
         json_object_set_new(json_object_get(result.reply, "error"), "class",
                             json_string("DeviceNotActive"));
     }
-    fake_server_send_message(qemu->server, json_incref(result.reply));
+    if (g_strcmp0(json_string_value(json_object_get(result.reply, "return")), FAKE_QEMU_STATS)) {
+        fake_server_send_message(qemu->server, json_incref(result.reply));
+    } else {
+        send_stats(qemu, result.reply);
+    }
     qmp_result_clear(&result);
     tell_watch(qemu);
 }
@@ -322,6 +335,8 @@ void fake_qemu_free(FakeQemu *qemu)
     g_ptr_array_unref(qemu->commands);
     g_clear_pointer(&qemu->next_answer, g_bytes_unref);
     qmp_script_clear(&qemu->script);
+    g_free(qemu->lie_member);
+    g_free(qemu->lie_number);
     g_free(qemu);
 }
 
@@ -373,6 +388,8 @@ void fake_qemu_start(FakeQemu *qemu)
 {
     qemu->migration = NULL;
     qemu->tells_migration = false;
+    qemu->interval_s = 0;
+    qemu->stats_at_us = 0;
     fake_qemu_set_actual(qemu, qemu->size_bytes);
     fake_server_open(qemu->server);
 }

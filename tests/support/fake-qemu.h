@@ -54,6 +54,21 @@ void fake_qemu_reset_guest(FakeQemu *qemu);
 // Emits any event; takes over `data` (may be NULL).
 void fake_qemu_emit(FakeQemu *qemu, const char *event, json_t *data);
 
+// --- its balloon's statistics ------------------------------------------------------------------
+
+// The guest's driver, when asked, tells statistics from now on: of what the guest has, `used_bytes`
+// are in use and `cache_bytes` hold cache. Without this it never tells any.
+void fake_qemu_set_stats(FakeQemu *qemu, int64_t used_bytes, int64_t cache_bytes);
+// It tells one last time and no more; QEMU keeps that.
+void fake_qemu_stop_stats(FakeQemu *qemu);
+// Instead of what is true the guest tells this member of "stats", a number in JSON, too.
+void fake_qemu_lie_in_stats(FakeQemu *qemu, const char *member, const char *number);
+// How often QEMU asks the driver, in seconds; 0: not at all.
+int64_t fake_qemu_stats_interval_s(const FakeQemu *qemu);
+void fake_qemu_set_stats_interval(FakeQemu *qemu, int64_t interval_s);
+// The device has no id.
+void fake_qemu_set_anonymous(FakeQemu *qemu);
+
 // Calls `function` after every command that was carried out and every step of the balloon.
 void fake_qemu_watch(FakeQemu *qemu, void function(void *context), void *context);
 

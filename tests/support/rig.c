@@ -45,6 +45,7 @@ int rig_set_up(void **state)
     rig->config_path = scratch_path(&rig->scratch, "controller.conf");
     rig->socket_path = scratch_path(&rig->scratch, "control");
     rig->log_path = scratch_path(&rig->scratch, "controller.log");
+    rig->directory = scratch_path(&rig->scratch, "guests");
     rig->guests = g_ptr_array_new_with_free_func(free_guest);
     *state = rig;
     return 0;
@@ -71,6 +72,7 @@ int rig_tear_down(void **state)
     g_free(rig->config_path);
     g_free(rig->socket_path);
     g_free(rig->log_path);
+    g_free(rig->directory);
     g_free(rig);
     return status == 0 ? 0 : -1;
 }
@@ -86,21 +88,41 @@ static void add_up(void *context)
     rig->most_held_bytes = MAX(rig->most_held_bytes, held_bytes);
 }
 
-RigGuest *rig_add(Rig *rig, const char *name, int64_t actual_bytes, const char *keys)
+static RigGuest *new_guest(Rig *rig, const char *name, const char *folder, int64_t actual_bytes)
 {
     RigGuest *guest = g_new0(RigGuest, 1);
-    g_autofree char *qmp_name = g_strconcat(name, ".qmp", NULL);
-    g_autofree char *agent_name = g_strconcat(name, ".agent", NULL);
     guest->name = g_strdup(name);
-    guest->keys = g_strdup(keys ? keys : "");
-    guest->qmp_path = scratch_path(&rig->scratch, qmp_name);
-    guest->agent_path = scratch_path(&rig->scratch, agent_name);
+    guest->qmp_path = g_strdup_printf("%s/%s.qmp", folder, name);
+    guest->agent_path = g_strdup_printf("%s/%s.agent", folder, name);
     guest->qemu = fake_qemu_new(guest->qmp_path, GIB);
-    guest->agent = fake_agent_new(guest->agent_path, guest->qemu);
     fake_qemu_set_actual(guest->qemu, actual_bytes);
     fake_qemu_watch(guest->qemu, add_up, rig);
     g_ptr_array_add(rig->guests, guest);
     return guest;
+}
+
+RigGuest *rig_add(Rig *rig, const char *name, int64_t actual_bytes, const char *keys)
+{
+    RigGuest *guest = new_guest(rig, name, rig->scratch.folder, actual_bytes);
+    guest->keys = g_strdup(keys ? keys : "");
+    rig_add_agent(guest);
+    return guest;
+}
+
+RigGuest *rig_add_found(Rig *rig, const char *name, int64_t actual_bytes)
+{
+    g_mkdir_with_parents(rig->directory, 0755);
+    return new_guest(rig, name, rig->directory, actual_bytes);
+}
+
+void rig_add_agent(RigGuest *guest)
+{
+    guest->agent = fake_agent_new(guest->agent_path, guest->qemu);
+}
+
+void rig_end_guest(Rig *rig, RigGuest *guest)
+{
+    g_ptr_array_remove(rig->guests, guest);
 }
 
 void rig_configure(Rig *rig, int64_t budget_bytes, const char *more)
@@ -108,12 +130,15 @@ void rig_configure(Rig *rig, int64_t budget_bytes, const char *more)
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text,
                            "[controller]\nsocket=%s\n"
-                           "[host]\nreserve=0\nbudget=%" G_GINT64_FORMAT "\n",
-                           rig->socket_path, budget_bytes);
+                           "[host]\nreserve=0\nbudget=%" G_GINT64_FORMAT "\n"
+                           "[discovery directory]\npath=%s\n",
+                           rig->socket_path, budget_bytes, rig->directory);
     for (guint i = 0; i < rig->guests->len; i++) {
         const RigGuest *guest = g_ptr_array_index(rig->guests, i);
-        g_string_append_printf(text, "[guest %s]\nqmp=%s\nagent=%s\n%s\n", guest->name,
-                               guest->qmp_path, guest->agent_path, guest->keys);
+        if (guest->keys) {
+            g_string_append_printf(text, "[guest %s]\nqmp=%s\nagent=%s\n%s\n", guest->name,
+                                   guest->qmp_path, guest->agent_path, guest->keys);
+        }
     }
     g_string_append(text, more ? more : "");
     g_free(scratch_write(&rig->scratch, "controller.conf", text->str, (gssize)text->len));
@@ -148,7 +173,8 @@ bool rig_is_complete(const Rig *rig)
 {
     for (guint i = 0; i < rig->guests->len; i++) {
         const RigGuest *guest = g_ptr_array_index(rig->guests, i);
-        if (!fake_qemu_is_connected(guest->qemu) || !fake_agent_is_subscribed(guest->agent)) {
+        bool reports = !guest->agent || fake_agent_is_subscribed(guest->agent);
+        if (!fake_qemu_is_connected(guest->qemu) || !reports) {
             return false;
         }
     }

@@ -19,9 +19,9 @@ typedef struct RigGuest {
     char *name;
     char *qmp_path;
     char *agent_path;
-    char *keys; // more lines of its group
+    char *keys; // more lines of its group; NULL: it has none, and is to be found
     FakeQemu *qemu;
-    FakeAgent *agent;
+    FakeAgent *agent; // NULL: it has none
 } RigGuest;
 
 typedef struct Rig {
@@ -30,6 +30,7 @@ typedef struct Rig {
     char *config_path;
     char *socket_path;
     char *log_path;
+    char *directory;   // in which guests are found; not made by itself
     GPtrArray *guests; // RigGuest*
     Process *controller;
     LineClient control;
@@ -46,6 +47,12 @@ int rig_tear_down(void **state);
 // Adds a guest of 1 GiB called `name` whose balloon leaves it `actual_bytes`; before the start.
 // `keys` (may be NULL) are further lines of its group in the configuration.
 RigGuest *rig_add(Rig *rig, const char *name, int64_t actual_bytes, const char *keys);
+// Adds a guest of 1 GiB that is not configured but lies in the directory, at any time. Without an
+// agent unless rig_add_agent() gives it one.
+RigGuest *rig_add_found(Rig *rig, const char *name, int64_t actual_bytes);
+void rig_add_agent(RigGuest *guest);
+// Ends the guest; nothing of it is left.
+void rig_end_guest(Rig *rig, RigGuest *guest);
 // Writes the configuration: mode balance, the budget, the guests added so far, and `more` (may be
 // NULL).
 void rig_configure(Rig *rig, int64_t budget_bytes, const char *more);

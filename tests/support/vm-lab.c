@@ -5,6 +5,8 @@
 #include "tests/support/deadline.h"
 #include "tests/support/scratch.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <unistd.h>
 
 #define CONTROLLER_START_US (10 * SECOND_US)
@@ -14,6 +16,7 @@ struct VmLab {
     char *image_dir;
     Scratch scratch;
     const char *accelerator;
+    char *published;      // the directory in which the controller finds guests
     GPtrArray *vms;       // Vm*
     GPtrArray *processes; // Process*
 };
@@ -43,6 +46,8 @@ VmLab *vm_lab_new(GError **error)
     }
     scratch_init(&lab->scratch);
     lab->accelerator = accelerator_choose(lab->scratch.folder, lab->image_dir);
+    lab->published = scratch_path(&lab->scratch, "guests");
+    g_mkdir(lab->published, 0755);
     return g_steal_pointer(&lab);
 }
 
@@ -59,6 +64,7 @@ void vm_lab_free(VmLab *lab)
     } else {
         scratch_clear(&lab->scratch);
     }
+    g_free(lab->published);
     g_free(lab->image_dir);
     g_free(lab->build_dir);
     g_free(lab);
@@ -169,17 +175,57 @@ Process *vm_lab_start_controller(VmLab *lab, const char *config_path, QmpSession
     return controller;
 }
 
+static char *published_path(const VmLab *lab, const Vm *vm, const char *suffix)
+{
+    return g_strdup_printf("%s/%s.%s", lab->published, vm_name(vm), suffix);
+}
+
+static bool publish(const char *to, const char *path, GError **error)
+{
+    if (symlink(to, path) < 0) {
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "%s: %s", path,
+                    g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+bool vm_lab_publish(VmLab *lab, const Vm *vm, bool agent, GError **error)
+{
+    g_autofree char *qmp_path = published_path(lab, vm, "qmp");
+    g_autofree char *agent_path = published_path(lab, vm, "agent");
+    return (!agent || publish(vm_agent_path(vm), agent_path, error)) &&
+           publish(vm_qmp_path(vm), qmp_path, error);
+}
+
+void vm_lab_withdraw(VmLab *lab, const Vm *vm)
+{
+    g_autofree char *qmp_path = published_path(lab, vm, "qmp");
+    g_autofree char *agent_path = published_path(lab, vm, "agent");
+    unlink(qmp_path);
+    unlink(agent_path);
+}
+
+static bool is_published(const VmLab *lab, const Vm *vm)
+{
+    g_autofree char *path = published_path(lab, vm, "qmp");
+    return g_file_test(path, G_FILE_TEST_IS_SYMLINK);
+}
+
 char *vm_lab_write_configuration(VmLab *lab, int64_t budget_bytes, const char *more, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text,
                            "[controller]\nmode=balance\nsocket=%s/controller.sock\n"
-                           "[host]\nbudget=%" G_GINT64_FORMAT "\n",
-                           lab->scratch.folder, budget_bytes);
+                           "[host]\nbudget=%" G_GINT64_FORMAT "\n"
+                           "[discovery directory]\npath=%s\n",
+                           lab->scratch.folder, budget_bytes, lab->published);
     for (guint i = 0; i < lab->vms->len; i++) {
         const Vm *vm = lab->vms->pdata[i];
-        g_string_append_printf(text, "[guest %s]\nqmp=%s\nagent=%s\n", vm_name(vm), vm_qmp_path(vm),
-                               vm_agent_path(vm));
+        if (!is_published(lab, vm)) {
+            g_string_append_printf(text, "[guest %s]\nqmp=%s\nagent=%s\n", vm_name(vm),
+                                   vm_qmp_path(vm), vm_agent_path(vm));
+        }
     }
     g_string_append(text, more ? more : "");
     g_autofree char *path = vm_lab_path(lab, "controller.conf");

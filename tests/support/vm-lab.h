@@ -47,8 +47,15 @@ char *vm_lab_program_path(const VmLab *lab, const char *program);
 Process *vm_lab_start_controller(VmLab *lab, const char *config_path, QmpSession **session,
                                  GError **error);
 
+// Puts the guest where the controller finds it by itself, instead of into the configuration: links
+// to its monitor and, with `agent`, to its agent's port. False with a G_FILE_ERROR.
+bool vm_lab_publish(VmLab *lab, const Vm *vm, bool agent, GError **error);
+// Takes those links away again.
+void vm_lab_withdraw(VmLab *lab, const Vm *vm);
+
 // Writes controller.conf: mode "balance", its socket controller.sock in the lab's folder, the
-// budget, and every guest of the lab with [defaults] of the controller; `more` (may be NULL) is
-// added at the end. Returns the file's path, or NULL with a G_FILE_ERROR.
+// directory that guests are published in, the budget, and every other guest of the lab with
+// [defaults] of the controller; `more` (may be NULL) is added at the end. Returns the file's path,
+// or NULL with a G_FILE_ERROR.
 char *vm_lab_write_configuration(VmLab *lab, int64_t budget_bytes, const char *more,
                                  GError **error);

@@ -71,6 +71,10 @@ static const struct {
      "a.conf:1: [discovery libvrit]: unknown group, did you mean 'discovery libvirt'?"},
     {"[discovery libvirt]\nuri=system\n",
      "a.conf:2: [discovery libvirt] uri: 'system' is not a uri such as qemu:///system"},
+    {"[host]\npath=/x\n",
+     "a.conf:2: [host] path: unknown key here, it belongs in [discovery directory]"},
+    {"[discovery directory]\npath=run\n",
+     "a.conf:2: [discovery directory] path: 'run' is not an absolute path, nor empty"},
     {"[\x1b[31m]\n", "a.conf:1: a group's name has no brackets in it"},
     {"[a\x1b]\n", "a.conf:1: [a ]: unknown group"},
     {"[host]\nreserv=1\n", "a.conf:2: [host] reserv: unknown key, did you mean 'reserve'?"},
@@ -142,8 +146,15 @@ static const struct {
     {"[guest  a]\n", "a.conf:1: [guest  a]: a guest's name neither begins nor ends with a blank"},
     {"[guest a ]\n", "a.conf:1: [guest a ]: a guest's name neither begins nor ends with a blank"},
     {"[guest a\x7f]\n", "a.conf:1: [guest a ]: a guest's name has only printable characters"},
-    {"\n[guest a]\nmin=1G\n",
-     "a.conf:2: [guest a] qmp: is missing, it names the guest's monitor socket"},
+    {"[guest a]\nagent=/run/vm/a.agent\n",
+     "a.conf:2: [guest a] agent: is of no use without qmp, the guest's monitor socket"},
+    {"[guest web*]\n" QMP, "a.conf:2: [guest web*] qmp: is of one guest, this group is for many"},
+    {"[guest web?]\nagent=/a\n",
+     "a.conf:2: [guest web?] agent: is of one guest, this group is for many"},
+    {"[guest web*]\nmin=2G\nmax=1G\n",
+     "a.conf:2: [guest web*] min: 2048 MiB is above max, which is 1024 MiB"},
+    {"[guest web*]\nmin=2G\n[guest web1]\nmax=1G\n",
+     "a.conf:4: [guest web1] max: 1024 MiB is below min, which is 2048 MiB"},
     {"[guest a]\nqmp=a.qmp\n", "a.conf:2: [guest a] qmp: 'a.qmp' is not an absolute path"},
     {"[guest a]\n" QMP "[guest b]\n" QMP,
      "a.conf:4: [guest b] qmp: '/run/vm/a.qmp' is already qmp of [guest a]"},
@@ -172,8 +183,7 @@ static void test_all_mistakes_are_told_at_once(void **state)
     assert_mistake(*state, "[host]\nreserve=x\nbudgt=1\n[guest a]\nmanage=1\n", -1,
                    "a.conf:2: [host] reserve: 'x' is not a size such as 512M or 4G\n"
                    "a.conf:3: [host] budgt: unknown key, did you mean 'budget'?\n"
-                   "a.conf:5: [guest a] manage: '1' is not yes or no\n"
-                   "a.conf:4: [guest a] qmp: is missing, it names the guest's monitor socket");
+                   "a.conf:5: [guest a] manage: '1' is not yes or no");
 }
 
 static void test_a_mistake_in_the_folder_names_its_file(void **state)

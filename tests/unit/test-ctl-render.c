@@ -90,7 +90,7 @@ static void test_no_guests_is_said_in_words(void **state)
 {
     (void)state;
     g_autofree char *text = render(render_guests, "[]", &plain);
-    assert_string_equal(text, "No guests are configured.\n");
+    assert_string_equal(text, "There are no guests.\n");
 }
 
 static void test_used_memory_comes_from_the_report_when_there_is_no_reason(void **state)
@@ -102,6 +102,38 @@ static void test_used_memory_comes_from_the_report_when_there_is_no_reason(void 
     assert_true(render_used_bytes(guest) == 1073741824 - 25165824 - 629145600);
     json_object_del(guest, "report");
     assert_true(render_used_bytes(guest) == -1);
+}
+
+// A guest without an agent.
+#define COARSE                                                                                     \
+    "{\"name\": \"win\", \"origin\": \"found\", \"state\": \"settled\", \"agent\": \"none\","      \
+    " \"source\": \"guest-stats\", \"guest-stats\": {\"age-us\": 900000, \"available\": "          \
+    "629145600,"                                                                                   \
+    " \"major-faults\": 7}}"
+
+static void test_a_guest_known_by_its_statistics_is_listed_as_such(void **state)
+{
+    (void)state;
+    g_autofree char *text = render(render_guests, "[" COARSE "]", &plain);
+    assert_non_null(strstr(text, "guest-stats"));
+}
+
+static void test_the_statistics_of_a_guest_are_shown_as_such(void **state)
+{
+    static const char *const pieces[] = {
+        "known from            found: its monitor lies in the watched directory\n",
+        "need known from       guest-stats: its balloon's statistics",
+        "Statistics of its balloon, 900.0 ms old\n",
+        "available             600 MiB\n",
+        "major-faults          7 since boot\n",
+    };
+    (void)state;
+    g_autofree char *text = render(render_guest, COARSE, &plain);
+    for (size_t i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        if (!strstr(text, pieces[i])) {
+            fail_msg("no '%s' in:\n%s", pieces[i], text);
+        }
+    }
 }
 
 // --- one guest --------------------------------------------------------------------------------
@@ -347,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_the_list_shows_what_is_known_and_dashes),
         cmocka_unit_test(test_a_narrow_list_keeps_what_matters_most),
         cmocka_unit_test(test_no_guests_is_said_in_words),
+        cmocka_unit_test(test_a_guest_known_by_its_statistics_is_listed_as_such),
+        cmocka_unit_test(test_the_statistics_of_a_guest_are_shown_as_such),
         cmocka_unit_test(test_used_memory_comes_from_the_report_when_there_is_no_reason),
         cmocka_unit_test(test_a_guest_is_shown_with_every_number_and_its_unit),
         cmocka_unit_test(test_a_guest_that_is_absent_has_neither_report_nor_reason),

@@ -359,6 +359,43 @@ static void test_text_for_people_leaves_plain_text_alone(void **state)
     assert_string_equal(nothing, "");
 }
 
+static void test_numbers_beyond_int64_in_a_message_of_qemu_become_null(void **state)
+{
+    static const char text[] =
+        "{\"a\": 18446744073709551615, \"b\": [9223372036854775807, 9223372036854775808], "
+        "\"c\": \"18446744073709551615 \\\" 99999999999999999999\", \"d\":99999999999999999999}";
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(json_t) message = json_qemu_message_parse(text, strlen(text), &error);
+    assert_no_error(error);
+    assert_true(json_is_null(json_object_get(message, "a")));
+    const json_t *list = json_object_get(message, "b");
+    assert_true(json_integer_value(json_array_get(list, 0)) == INT64_MAX);
+    assert_true(json_is_null(json_array_get(list, 1)));
+    assert_string_equal(json_string_value(json_object_get(message, "c")),
+                        "18446744073709551615 \" 99999999999999999999");
+    assert_true(json_is_null(json_object_get(message, "d")));
+    // Nobody else may send such.
+    assert_null(json_message_parse(text, strlen(text), NULL));
+}
+
+static void test_a_message_of_qemu_is_refused_for_all_other_reasons(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "[]",
+                                        "{",
+                                        "{\"a\": -18446744073709551615}",
+                                        "{\"a\": 18446744073709551615, \"a\": 1}",
+                                        "{\"a\": 018446744073709551615}",
+                                        "{\"a\": 1e999}"};
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GError) error = NULL;
+        assert_null(json_qemu_message_parse(texts[i], strlen(texts[i]), &error));
+        assert_non_null(error);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_text_for_people_has_nothing_that_steers_a_terminal),
         cmocka_unit_test(test_text_for_people_is_valid_utf8_of_bounded_length),
         cmocka_unit_test(test_text_for_people_leaves_plain_text_alone),
+        cmocka_unit_test(test_numbers_beyond_int64_in_a_message_of_qemu_become_null),
+        cmocka_unit_test(test_a_message_of_qemu_is_refused_for_all_other_reasons),
     };
     return run_test_table(tests);
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Guests that come and go for minutes: 200 places for fake ones and two for real ones, started,
+// stopped, killed and replaced at random in the directory that a real controller watches. Every
+// five seconds it must know exactly those that are there. Says how much came and went, how long the
+// controller took to know of it, and what it has open and resident before, at most, and in the end.
+//
+// AEROSTAT_BENCH_SECONDS (default 300) is how long, AEROSTAT_BENCH_PLACES (default 200) how many.
+#include "tests/bench/measure.h"
+#include "tests/support/churn.h"
+#include "tests/support/deadline.h"
+#include "tests/support/vm-lab.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define REAL_PLACES 2
+#define REAL_BYTES (128 * MIB)
+#define TURN_US (5 * SECOND_US)
+#define WARM_UP_US (10 * SECOND_US)
+
+typedef struct RealGuests {
+    VmLab *lab;
+    Rig *rig;
+    Vm *vms[REAL_PLACES];
+    unsigned started;
+    unsigned killed;
+} RealGuests;
+
+static char *path_in(const Rig *rig, int place, const char *suffix)
+{
+    return g_strdup_printf("%s/real-%d.%s", rig->directory, place, suffix);
+}
+
+static void start_real(RealGuests *real, int place)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = g_strdup_printf("real-%d", place);
+    VmOptions options = {.name = name, .memory_bytes = REAL_BYTES};
+    Vm *vm = vm_lab_add(real->lab, &options, &error);
+    bench_must(vm != NULL, &error);
+    g_autofree char *qmp_path = path_in(real->rig, place, "qmp");
+    g_autofree char *agent_path = path_in(real->rig, place, "agent");
+    bench_must(symlink(vm_agent_path(vm), agent_path) == 0, NULL);
+    bench_must(symlink(vm_qmp_path(vm), qmp_path) == 0, NULL);
+    real->vms[place] = vm;
+    real->started++;
+}
+
+static void kill_real(RealGuests *real, int place)
+{
+    g_autofree char *qmp_path = path_in(real->rig, place, "qmp");
+    g_autofree char *agent_path = path_in(real->rig, place, "agent");
+    vm_lab_remove(real->lab, real->vms[place]);
+    real->vms[place] = NULL;
+    unlink(qmp_path);
+    unlink(agent_path);
+    real->killed++;
+}
+
+static void print_figures(const ChurnFigures *figures, const RealGuests *real)
+{
+    printf("\"started\": %u, \"stopped\": %u, \"replaced\": %u, \"agents-changed\": %u, "
+           "\"real-started\": %u, \"checks\": %u, \"slowest-check-ms\": %.0f, ",
+           figures->started, figures->stopped, figures->replaced, figures->agents, real->started,
+           figures->checks, (double)figures->slowest_check_us / 1e3);
+}
+
+int main(void)
+{
+    int seconds = bench_setting("AEROSTAT_BENCH_SECONDS", 300, 24 * 3600);
+    int places = bench_setting("AEROSTAT_BENCH_PLACES", 200, 1000);
+    g_autoptr(GError) error = NULL;
+    void *state;
+    rig_set_up(&state);
+    Rig *rig = state;
+    RealGuests real = {.lab = vm_lab_new(&error), .rig = rig};
+    bench_must(real.lab != NULL, &error);
+    rig_configure(rig, 1000 * GIB, NULL);
+    rig_start(rig);
+    Churn *churn = churn_new(rig, places);
+    churn_run(churn, WARM_UP_US);
+    churn_stop_all(churn);
+    int descriptors = churn_descriptors(rig);
+    int64_t resident_bytes = churn_resident_bytes(rig);
+    int64_t end_us = deadline_after(seconds * SECOND_US);
+    while (deadline_left_us(end_us) > 0) {
+        int place = g_random_int_range(0, REAL_PLACES);
+        if (!real.vms[place]) {
+            start_real(&real, place);
+        } else if (g_random_int_range(0, 3) == 0) {
+            kill_real(&real, place);
+        }
+        churn_run(churn, MIN(TURN_US, deadline_left_us(end_us) + MS_US));
+    }
+    for (int i = 0; i < REAL_PLACES; i++) {
+        if (real.vms[i]) {
+            kill_real(&real, i);
+        }
+    }
+    churn_stop_all(churn);
+    const ChurnFigures *figures = churn_figures(churn);
+    printf("{\"churn\": {\"places\": %d, \"seconds\": %d, ", places, seconds);
+    print_figures(figures, &real);
+    printf("\"descriptors-before\": %d, \"descriptors-most\": %d, \"descriptors-after\": %d, ",
+           descriptors, figures->most_descriptors, churn_descriptors(rig));
+    printf("\"resident-kib-before\": %d, \"resident-kib-most\": %d, \"resident-kib-after\": %d}}\n",
+           (int)(resident_bytes / 1024), (int)(figures->most_resident_bytes / 1024),
+           (int)(churn_resident_bytes(rig) / 1024));
+    churn_free(churn);
+    vm_lab_free(real.lab);
+    return rig_tear_down(&state) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real controller while guests come and go in its directory all the time. tests/bench/
+// bench-churn.c does the same for minutes, with more of them.
+#include "tests/test.h"
+
+#include "tests/support/churn.h"
+#include "tests/support/wait.h"
+
+#define PLACES 40
+#define WARM_UP_US (2 * SECOND_US)
+#define CHURN_US (8 * SECOND_US)
+#define GROWTH_BYTES (8 * MIB)
+
+static void test_nobody_is_missed_and_nothing_leaks_while_guests_come_and_go(void **state)
+{
+    Rig *rig = *state;
+    rig_configure(rig, 100 * GIB, NULL);
+    rig_start(rig);
+    int descriptors = churn_descriptors(rig);
+    g_autoptr(Churn) churn = churn_new(rig, PLACES);
+    churn_run(churn, WARM_UP_US);
+    churn_stop_all(churn);
+    int64_t resident_bytes = churn_resident_bytes(rig);
+    churn_run(churn, CHURN_US);
+    churn_stop_all(churn);
+    assert_true(churn_figures(churn)->started > PLACES);
+    // The directory is watched since the first guest made it.
+    assert_true(churn_descriptors(rig) <= descriptors + 2);
+    assert_true(churn_resident_bytes(rig) <= resident_bytes + GROWTH_BYTES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_nobody_is_missed_and_nothing_leaks_while_guests_come_and_go, rig_set_up,
+            rig_tear_down),
+    };
+    return run_test_table(tests);
+}
