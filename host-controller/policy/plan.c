@@ -13,6 +13,7 @@ static const char *const bound_names[POLICY_BOUND_COUNT] = {
     [POLICY_BOUND_STALE] = "stale",         [POLICY_BOUND_PRESSURE] = "pressure",
     [POLICY_BOUND_DEAD_BAND] = "dead-band", [POLICY_BOUND_UNMANAGED] = "unmanaged",
     [POLICY_BOUND_STALLED] = "stalled",     [POLICY_BOUND_PLENTY] = "plenty",
+    [POLICY_BOUND_PREPARED] = "prepared",
 };
 
 const char *policy_bound_name(PolicyBound bound)

@@ -91,6 +91,7 @@ typedef enum PolicyBound {
     POLICY_BOUND_PLENTY,    // it has more than its share, and nobody is short
     POLICY_BOUND_UNMANAGED, // not ours to move
     POLICY_BOUND_STALLED,   // it does not follow
+    POLICY_BOUND_PREPARED,  // made small and held still for a while
     POLICY_BOUND_COUNT
 } PolicyBound;
 
@@ -146,6 +147,23 @@ void policy_pace(const PolicyHost *host, PolicyGuest *guests, size_t count);
 // Whether the minima alone exceed the budget, by how much; 0 when they fit. Guests that stay where
 // they are count with what they may hold.
 int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count);
+
+// The least that a guest can be brought to: its min, or what it may hold if it cannot be moved.
+static inline int64_t policy_least_bytes(const PolicyGuest *guest)
+{
+    return guest->movable ? guest->min_bytes : guest->ceiling_bytes;
+}
+
+// --- room -------------------------------------------------------------------------------------
+
+// What of the budget guests could do without: the most that can be had for another one without
+// taking from anybody what it needs. Numbers need not be in range.
+int64_t policy_reservable_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count);
+// What guests hold or may hold once their plans are sent.
+int64_t policy_held_bytes(const PolicyGuest *guests, size_t count);
+// Which guest had best be moved away when the guests do not fit by `shortfall_bytes`: the smallest
+// one that suffices, or else the largest. `count` when there is none.
+size_t policy_best_to_move(const PolicyGuest *guests, size_t count, int64_t shortfall_bytes);
 
 // --- arithmetic shared by the steps -----------------------------------------------------------
 
