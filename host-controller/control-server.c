@@ -38,6 +38,7 @@ typedef struct Client {
 static void free_client(void *data)
 {
     Client *client = data;
+    control_later_free(client->control.later);
     client->server->dropped += line_channel_dropped_events(client->channel);
     line_channel_free(client->channel);
     g_free(client);
@@ -49,6 +50,11 @@ static void reply(Client *client, const json_t *message)
     line_channel_send_reply(client->channel, line, strlen(line));
 }
 
+static void reply_later(const json_t *message, void *context)
+{
+    reply(context, message);
+}
+
 static void on_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
                     void *context)
 {
@@ -57,7 +63,9 @@ static void on_line(LineChannel *channel, const char *line, size_t length, bool 
     Client *client = context;
     QmpResult result;
     qmp_serve_line(control_commands, control_gate, &client->control, line, length, &result);
-    reply(client, result.reply);
+    if (!control_later_keep(client->control.later, result.reply)) {
+        reply(client, result.reply);
+    }
     qmp_result_clear(&result);
     if (client->control.quit) {
         client->server->quit(client->server->context);
@@ -116,6 +124,7 @@ static gboolean on_connection(int fd, GIOCondition condition, void *context)
     Client *client = g_new0(Client, 1);
     client->server = server;
     client->control.controller = server->controller;
+    client->control.later = control_later_new(server->controller, reply_later, client);
     client->channel = line_channel_new(client_fd, LIMIT_REQUEST_LINE_BYTES, LIMIT_PENDING_EVENTS,
                                        &channel_handlers, client);
     g_ptr_array_add(server->clients, client);

@@ -161,6 +161,8 @@ bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_u
     guest->plan = *plan;
     if (is_stalled(guest, now_us) && plan->bound == POLICY_BOUND_MINIMUM) {
         guest->plan.bound = POLICY_BOUND_STALLED;
+    } else if (guest->prepared && plan->bound == POLICY_BOUND_PINNED) {
+        guest->plan.bound = POLICY_BOUND_PREPARED;
     }
     if (balloon_is_moving(&guest->balloon)) {
         timer_arm_by(guest->poll_timer, now_us + guest_poll_us(guest));

@@ -50,7 +50,8 @@ typedef enum GuestState {
     GUEST_STATE_COUNT
 } GuestState;
 
-// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us; others read.
+// Written by guest.c, guest-qemu.c and guest-plan.c alone, but for unanswered_us, met, counted
+// and prepared; others read.
 struct Guest {
     GuestConfig *config;
     const GuestHandlers *handlers;
@@ -96,6 +97,10 @@ struct Guest {
     int64_t pinned_bytes;
     bool planned;
     PolicyGuest plan; // the last plan, with its reasons
+
+    bool met;      // it has taken part in a plan; the controller's, like the next two
+    bool counted;  // its memory is not taken for others' when the host is read
+    bool prepared; // pinned for somebody who wants it small and still
 
     uint64_t reports;     // taken so far
     uint64_t commands;    // `balloon` commands sent so far
