@@ -27,8 +27,10 @@ typedef struct CtlContext {
     TextStyle err_style;
     bool json;          // write JSON instead of text
     bool show_progress; // `err` is a terminal
-    bool wait;          // target: until the guest is there
-    int64_t timeout_us; // target: wait at most this long
+    bool wait;          // target, reserve, prepare: until it is so
+    int64_t timeout_us; // wait at most this long
+    const char *name;   // reserve: of the guest to come; NULL: whichever
+    int64_t hold_us;    // reserve, prepare: for so long once granted; 0: as usual
 } CtlContext;
 
 // A subcommand. `arguments` are its words, as many as it takes, ending with NULL; all are UTF-8.
@@ -39,4 +41,8 @@ CtlCommand ctl_show;   // GUEST
 CtlCommand ctl_target; // GUEST SIZE|auto
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
-CtlCommand ctl_mode; // [MODE]
+CtlCommand ctl_mode;    // [MODE]
+CtlCommand ctl_reserve; // SIZE
+CtlCommand ctl_prepare; // GUEST
+CtlCommand ctl_release; // ID|GUEST
+CtlCommand ctl_claims;

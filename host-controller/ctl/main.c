@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-// How long `target --wait` waits unless told otherwise.
+// How long to wait unless told otherwise.
 #define DEFAULT_TIMEOUT "5min"
 
 // What the command line said.
@@ -21,17 +21,29 @@ typedef struct Options {
     gboolean version;
     gboolean wait;
     char *timeout;
+    char *name;
+    char *hold;
 } Options;
 
 static void options_clear(Options *options)
 {
     g_free(options->socket_path);
     g_free(options->timeout);
+    g_free(options->name);
+    g_free(options->hold);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
 // --- subcommands ------------------------------------------------------------------------------
+
+// Options that some subcommands have.
+enum {
+    HAS_WAIT = 1 << 0, // --wait and --timeout
+    WAITS = 1 << 1,    // --timeout; it waits anyway
+    HAS_HOLD = 1 << 2,
+    HAS_NAME = 1 << 3,
+};
 
 typedef struct Subcommand {
     const char *name;
@@ -40,7 +52,7 @@ typedef struct Subcommand {
     const char *description; // further help
     int min_arguments;
     int max_arguments;
-    bool can_wait; // has --wait and --timeout
+    unsigned options;
     CtlCommand *run;
 } Subcommand;
 
@@ -50,22 +62,32 @@ static const Subcommand subcommands[] = {
      "needs,\n"
      "PRESSURE how much of the last ten seconds some of its tasks waited for memory. Columns that\n"
      "the terminal has no room for are left out; --json has everything.",
-     0, 0, false, ctl_list},
+     0, 0, 0, ctl_list},
     {"show", "GUEST", "Show everything about a guest, with the reason for its target", NULL, 1, 1,
-     false, ctl_show},
+     0, ctl_show},
     {"target", "GUEST SIZE|auto", "Set a guest's target, or leave it to the controller",
-     "SIZE is a number with K, M, G or T (powers of 1024), such as 512M or 1.5G.", 2, 2, true,
+     "SIZE is a number with K, M, G or T (powers of 1024), such as 512M or 1.5G.", 2, 2, HAS_WAIT,
      ctl_target},
     {"watch", "", "Show events as they happen",
-     "Ends when the controller goes away. With --json, each event is one line.", 0, 0, false,
+     "Ends when the controller goes away. With --json, each event is one line.", 0, 0, 0,
      ctl_watch},
-    {"status", "", "Show the controller and its host", NULL, 0, 0, false, ctl_status},
+    {"status", "", "Show the controller and its host", NULL, 0, 0, 0, ctl_status},
     {"mode", "[observe|balance|reclaim]", "Show or change what the controller does",
      "observe: works targets out, but never acts. balance: shrinks guests only as far as the host\n"
      "needs it. reclaim: always takes idle memory back. It holds until the controller ends or "
      "reads\n"
      "its configuration anew.",
-     0, 1, false, ctl_mode},
+     0, 1, 0, ctl_mode},
+    {"reserve", "SIZE", "Keep room free for a guest about to start",
+     "Without --wait only what is free already is reserved. Exits with 4 when it cannot be had.\n"
+     "The reservation ends when its guest has started, when it is released, or after two minutes.",
+     1, 1, HAS_WAIT | HAS_HOLD | HAS_NAME, ctl_reserve},
+    {"prepare", "GUEST", "Make a guest small and hold it still, for a snapshot or a migration",
+     "Waits until the guest is there; exits with 4 when it does not get there in time. It is held\n"
+     "for ten minutes unless it is released before.",
+     1, 1, WAITS | HAS_HOLD, ctl_prepare},
+    {"release", "ID|GUEST", "End a reservation or a preparation", NULL, 1, 1, 0, ctl_release},
+    {"claims", "", "List reservations and preparations", NULL, 0, 0, 0, ctl_claims},
 };
 
 static const Subcommand *find_subcommand(const char *name)
@@ -119,14 +141,36 @@ static GOptionContext *new_subcommand_parser(const Subcommand *subcommand, Optio
 {
     GOptionContext *parser = g_option_context_new(subcommand->parameters);
     const GOptionEntry wait_entries[] = {
-        {"wait", 'w', 0, G_OPTION_ARG_NONE, &options->wait, "Stay until the guest is there", NULL},
+        {"wait", 'w', 0, G_OPTION_ARG_NONE, &options->wait, "Stay until it is so", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry hold_entries[] = {
+        {"hold", 0, 0, G_OPTION_ARG_STRING, &options->hold,
+         "Let it last this long once it is granted, such as 30s or 2min", "TIME"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry name_entries[] = {
+        {"name", 'n', 0, G_OPTION_ARG_STRING, &options->name,
+         "The guest it is for (default: whichever starts next)", "GUEST"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry timeout_entries[] = {
         {"timeout", 't', 0, G_OPTION_ARG_STRING, &options->timeout,
          "Wait no longer than this, such as 30s or 2min (default: " DEFAULT_TIMEOUT ")", "TIME"},
         G_OPTION_ENTRY_NULL,
     };
     add_common_options(parser, options);
-    if (subcommand->can_wait) {
+    if (subcommand->options & HAS_WAIT) {
         g_option_context_add_main_entries(parser, wait_entries, NULL);
+    }
+    if (subcommand->options & (HAS_WAIT | WAITS)) {
+        g_option_context_add_main_entries(parser, timeout_entries, NULL);
+    }
+    if (subcommand->options & HAS_HOLD) {
+        g_option_context_add_main_entries(parser, hold_entries, NULL);
+    }
+    if (subcommand->options & HAS_NAME) {
+        g_option_context_add_main_entries(parser, name_entries, NULL);
     }
     g_option_context_set_summary(parser, subcommand->summary);
     g_option_context_set_description(parser, subcommand->description);
@@ -162,14 +206,23 @@ static bool apply_options(const Subcommand *subcommand, const Options *options, 
         context->socket_path = CONFIG_DEFAULT_SOCKET;
     }
     context->json = options->json;
-    context->wait = options->wait;
-    if (options->timeout && !options->wait) {
+    context->wait = options->wait || (subcommand->options & WAITS);
+    context->name = options->name;
+    if (options->timeout && !context->wait) {
         complain_usage(subcommand, "--timeout makes sense only together with --wait");
         return false;
     }
     if (!duration_parse(options->timeout ? options->timeout : DEFAULT_TIMEOUT, &context->timeout_us,
                         &error)) {
         complain_usage(subcommand, "--timeout: %s", error->message);
+        return false;
+    }
+    if (options->hold && !duration_parse(options->hold, &context->hold_us, &error)) {
+        complain_usage(subcommand, "--hold: %s", error->message);
+        return false;
+    }
+    if (options->name && !g_utf8_validate(options->name, -1, NULL)) {
+        complain_usage(subcommand, "--name is not UTF-8");
         return false;
     }
     return true;

@@ -48,6 +48,7 @@ static const Meaning bound_meanings[] = {
     {"plenty", "it has more than its part, and nobody is short"},
     {"unmanaged", "its configuration says that it must not be touched"},
     {"stalled", "it made no progress, so it keeps what it has"},
+    {"prepared", "it was prepared for a snapshot or a migration, and is held still"},
     {NULL, NULL},
 };
 
