@@ -10,7 +10,7 @@
 //
 // The reasons, the strongest first; only one report is made of a sample:
 //
-// - pressure: tasks already stall, as the kernel's own trigger tells (agent/pressure-watch.h), or
+// - pressure: tasks already stall, as the kernel's own trigger tells (pressure-watch.h), or
 //   as the PSI "some" total does that grew by more than 10 ms within half a second. Or the kernel
 //   has killed a process for want of memory.
 // - trend: at the fastest growth of `used` seen in the last 5 to 10 s, available memory would be

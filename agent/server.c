@@ -2,11 +2,11 @@
 #include "agent/server.h"
 
 #include "agent/fault-watch.h"
-#include "agent/pressure-watch.h"
 #include "agent/report-trigger.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/qmp.h"
+#include "protocol/transport/pressure-watch.h"
 
 #include <string.h>
 
@@ -112,7 +112,8 @@ static void start_subscription(AgentServer *server, ReportTriggerSettings settin
     int64_t window_us;
     const char *why;
     end_subscription(server);
-    int fd = pressure_trigger_open(server->settings.root, &window_us, &why);
+    g_autofree char *path = g_strconcat(server->settings.root, PRESSURE_MEMORY_PATH, NULL);
+    int fd = pressure_trigger_open(path, &window_us, &why);
     if (fd >= 0) {
         server->pressure_watch = pressure_watch_new(fd, on_pressure, server);
     }

@@ -2,7 +2,7 @@
 #include "agent/survival.h"
 
 #include "agent/fault-watch.h"
-#include "agent/pressure-watch.h"
+#include "protocol/transport/pressure-watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static void try_pressure_trigger(void)
 {
     int64_t window_us;
     const char *why;
-    int fd = pressure_trigger_open("", &window_us, &why);
+    int fd = pressure_trigger_open(PRESSURE_MEMORY_PATH, &window_us, &why);
     if (fd < 0) {
         say("no pressure trigger, stalls are seen by sampling", why);
         return;

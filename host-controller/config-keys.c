@@ -149,17 +149,32 @@ static bool parse_reserve(const char *text, void *member, GError **error)
     return true;
 }
 
-// Sets `budget` and `budget_auto`: its member is the whole Config.
+#define GROUP_PREFIX "cgroup:"
+
+static bool parse_budget_group(const char *text, Config *config, GError **error)
+{
+    const char *path = text + strlen(GROUP_PREFIX);
+    if (path[0] != '/' || path[1] == '\0' || strstr(path, "..")) {
+        return invalid(error, text, "the path of a control group such as cgroup:/machine.slice");
+    }
+    config->budget_group = g_strdup(path);
+    return true;
+}
+
+// Sets all members about the budget: its member is the whole Config.
 static bool parse_budget(const char *text, void *member, GError **error)
 {
     Config *config = member;
-    config->budget_auto = strcmp(text, "auto") == 0;
+    bool group = g_str_has_prefix(text, GROUP_PREFIX);
+    g_clear_pointer(&config->budget_group, g_free);
+    config->budget_auto = group || strcmp(text, "auto") == 0;
     if (config->budget_auto) {
-        return true;
+        return !group || parse_budget_group(text, config, error);
     }
     g_autoptr(GError) detail = NULL;
     if (!relative_size_parse(text, &config->budget, &detail)) {
-        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "%s, nor auto", detail->message);
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID, "%s, nor auto or cgroup:/PATH",
+                    detail->message);
         return false;
     }
     return !is_nothing(&config->budget) || invalid(error, text, "above 0");
@@ -213,6 +228,30 @@ static bool parse_uri(const char *text, void *member, GError **error)
     return true;
 }
 
+static bool parse_ksm(const char *text, void *member, GError **error)
+{
+    bool *automatic = member;
+    *automatic = strcmp(text, "auto") == 0;
+    return *automatic || strcmp(text, "off") == 0 || invalid(error, text, "auto or off");
+}
+
+static bool parse_ksm_time(const char *text, void *member, GError **error)
+{
+    RelativeSize part;
+    if (!relative_size_parse(text, &part, NULL) || !part.relative || part.permyriad == 0) {
+        return invalid(error, text, "a percentage of a processor above 0%");
+    }
+    *(int64_t *)member = part.permyriad;
+    return true;
+}
+
+static bool parse_last_resort(const char *text, void *member, GError **error)
+{
+    bool *reclaim = member;
+    *reclaim = strcmp(text, "memory.reclaim") == 0;
+    return *reclaim || strcmp(text, "off") == 0 || invalid(error, text, "off or memory.reclaim");
+}
+
 // --- tables -----------------------------------------------------------------------------------
 
 static const ConfigKey controller_keys[] = {
@@ -231,6 +270,9 @@ static const ConfigKey controller_keys[] = {
 static const ConfigKey host_keys[] = {
     {"reserve", parse_reserve, offsetof(Config, reserve)},
     {"budget", parse_budget, 0},
+    {"ksm", parse_ksm, offsetof(Config, ksm_auto)},
+    {"ksm-time", parse_ksm_time, offsetof(Config, ksm_permyriad)},
+    {"last-resort", parse_last_resort, offsetof(Config, last_resort)},
     {0},
 };
 

@@ -63,6 +63,7 @@ static Config *config_new(void)
         .journal_size_bytes = INT64_C(256) << 20,
         .reserve = {.relative = true, .permyriad = 1000},
         .budget_auto = true,
+        .ksm_permyriad = 1000,
         .guests = g_ptr_array_new_with_free_func((GDestroyNotify)guest_config_free),
         .named =
             g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)guest_config_free),
@@ -82,6 +83,7 @@ void config_free(Config *config)
         g_free(config->metrics_address);
         g_free(config->journal_path);
         g_free(config->libvirt_uri);
+        g_free(config->budget_group);
         g_ptr_array_unref(config->guests);
         g_hash_table_unref(config->named);
         g_ptr_array_unref(config->patterns);

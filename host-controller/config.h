@@ -68,8 +68,9 @@ typedef struct Config {
     char *metrics_address;
     char *journal_path;         // where decisions are recorded; NULL: nowhere
     int64_t journal_size_bytes; // the most its files take together
-    RelativeSize reserve;       // of the host's memory, never given to guests; below 100%
-    bool budget_auto;           // whatever the host has beyond the reserve
+    RelativeSize reserve;       // of the host's memory, to stay available; below 100%
+    bool budget_auto;           // whatever the host can spare beyond the reserve
+    char *budget_group;         // and this control group, such as /machine.slice; NULL: none
     RelativeSize budget;        // of the host's memory; unless budget_auto; never 0
     char *libvirt_uri;          // what aerostat-libvirt connects to; NULL: not given
     GPtrArray *guests;          // GuestConfig* with a monitor, in the order of their first mention
@@ -78,6 +79,9 @@ typedef struct Config {
     GHashTable *named;
     GPtrArray *patterns;
     char *discovery_path; // the directory in which guests are found; NULL: none
+    bool ksm_auto;              // the kernel shares equal pages while the host is short
+    int64_t ksm_permyriad;      // of one processor that it may spend on that
+    bool last_resort;           // reclaim from guests that do not follow while the host is critical
 } Config;
 
 // Built-in locations.

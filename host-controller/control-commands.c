@@ -6,6 +6,7 @@
 #include "host-controller/control-guests.h"
 #include "host-controller/view.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 #include <string.h>
 
@@ -236,6 +237,88 @@ static json_t *set_mode(void *context, const QmpCommand *command, json_t *argume
     return json_object();
 }
 
+// --- room -------------------------------------------------------------------------------------
+
+// Times in milliseconds as arguments give them.
+#define DEFAULT_TIMEOUT_MS 30000
+#define RESERVATION_MS 120000
+#define PREPARATION_MS 600000
+#define LONGEST_MS 86400000
+
+// An argument that is a number in a range; what is left out stays as it is.
+static bool take_number(json_t *arguments, const char *name, int64_t low, int64_t high,
+                        int64_t *number, GError **error)
+{
+    return !json_object_get(arguments, name) ||
+           json_member_int(arguments, name, low, high, number, error);
+}
+
+typedef int64_t ClaimFunc(Controller *controller, const ClaimRequest *request, GError **error);
+
+// Asks for a claim, which is answered when it is granted or denied.
+static json_t *claim(const ControlContext *control, ClaimRequest *request, json_t *arguments,
+                     int64_t hold_ms, ClaimFunc *ask, GError **error)
+{
+    int64_t timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (!take_number(arguments, "timeout-ms", 0, LONGEST_MS, &timeout_ms, error) ||
+        !take_number(arguments, "hold-ms", 1, LONGEST_MS, &hold_ms, error)) {
+        return NULL;
+    }
+    request->name = json_string_value(json_object_get(arguments, "name"));
+    request->timeout_us = timeout_ms * 1000;
+    request->hold_us = hold_ms * 1000;
+    request->answer = control_later_answer;
+    request->context = control_later_begin(control->later);
+    if (ask(control->controller, request, error) == 0) {
+        control_later_cancel(control->later);
+        return NULL;
+    }
+    return json_object();
+}
+
+static json_t *reserve(void *context, const QmpCommand *command, json_t *arguments, GError **error)
+{
+    (void)command;
+    ClaimRequest request = {.kind = CLAIM_RESERVATION};
+    const char *name = json_string_value(json_object_get(arguments, "name"));
+    if (name && strlen(name) > LIMIT_NAME_BYTES) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_INVALID,
+                    "Parameter 'name' has more than %d bytes", LIMIT_NAME_BYTES);
+        return NULL;
+    }
+    if (!take_number(arguments, "bytes", 1, POLICY_MAX_BYTES, &request.bytes, error)) {
+        return NULL;
+    }
+    return claim(context, &request, arguments, RESERVATION_MS, controller_reserve, error);
+}
+
+static json_t *prepare(void *context, const QmpCommand *command, json_t *arguments, GError **error)
+{
+    (void)command;
+    ClaimRequest request = {.kind = CLAIM_PREPARATION};
+    return claim(context, &request, arguments, PREPARATION_MS, controller_prepare, error);
+}
+
+static json_t *release(void *context, const QmpCommand *command, json_t *arguments, GError **error)
+{
+    (void)command;
+    const ControlContext *control = context;
+    int64_t id = json_integer_value(json_object_get(arguments, "id"));
+    return controller_release(control->controller, id, error) ? json_object() : NULL;
+}
+
+static json_t *query_claims(void *context, const QmpCommand *command, json_t *arguments,
+                            GError **error)
+{
+    (void)command;
+    (void)arguments;
+    (void)error;
+    const ControlContext *control = context;
+    return controller_view_claims(control->controller, g_get_monotonic_time());
+}
+
+// --- the controller itself --------------------------------------------------------------------
+
 static json_t *reload(void *context, const QmpCommand *command, json_t *arguments, GError **error)
 {
     (void)command;
@@ -273,6 +356,21 @@ static const QmpArgument policy_arguments[] = {
 };
 static const QmpArgument mode_arguments[] = {{.name = "mode", .type = JSON_STRING}, {0}};
 
+static const QmpArgument reserve_arguments[] = {
+    {.name = "bytes", .type = JSON_INTEGER},
+    {.name = "name", .type = JSON_STRING, .optional = true},
+    {.name = "timeout-ms", .type = JSON_INTEGER, .optional = true},
+    {.name = "hold-ms", .type = JSON_INTEGER, .optional = true},
+    {0},
+};
+static const QmpArgument prepare_arguments[] = {
+    {.name = "name", .type = JSON_STRING},
+    {.name = "timeout-ms", .type = JSON_INTEGER, .optional = true},
+    {.name = "hold-ms", .type = JSON_INTEGER, .optional = true},
+    {0},
+};
+static const QmpArgument release_arguments[] = {{.name = "id", .type = JSON_INTEGER}, {0}};
+
 const QmpCommand control_commands[] = {
     {NEGOTIATE, enable_arguments, negotiate, ONLY_TELLS},
     {"query-version", NULL, query_version, ONLY_TELLS},
@@ -290,6 +388,10 @@ const QmpCommand control_commands[] = {
     {"add-guest", control_add_guest_arguments, control_add_guest, 0},
     {"remove-guest", control_remove_guest_arguments, control_remove_guest, 0},
     {"set-mode", mode_arguments, set_mode, 0},
+    {"reserve", reserve_arguments, reserve, 0},
+    {"prepare", prepare_arguments, prepare, 0},
+    {"release", release_arguments, release, 0},
+    {"query-claims", NULL, query_claims, ONLY_TELLS},
     {"reload", NULL, reload, 0},
     {"quit", NULL, quit, 0},
     {0},

@@ -3,7 +3,7 @@
 // The commands of the control socket. They know the controller and nothing of sockets.
 #pragma once
 
-#include "host-controller/controller.h"
+#include "host-controller/control-later.h"
 #include "protocol/qmp.h"
 
 // What a command works on: the context of its handler.
@@ -14,6 +14,7 @@ typedef struct ControlContext {
     uint64_t events;      // those it wants to hear of (control-events.h)
     uint64_t events_lost; // because it did not read them
     bool quit;            // set when the controller is asked to end, once the answer is sent
+    ControlLater *later;
 } ControlContext;
 
 // All commands; the last has a NULL name.

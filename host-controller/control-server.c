@@ -51,6 +51,7 @@ typedef struct Client {
 static void free_client(void *data)
 {
     Client *client = data;
+    control_later_free(client->control.later);
     client->listener->server->dropped += line_channel_dropped_events(client->channel);
     client->listener->clients--;
     line_channel_free(client->channel);
@@ -63,6 +64,11 @@ static void reply(Client *client, const json_t *message)
     line_channel_send_reply(client->channel, line, strlen(line));
 }
 
+static void reply_later(const json_t *message, void *context)
+{
+    reply(context, message);
+}
+
 static void on_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
                     void *context)
 {
@@ -71,7 +77,9 @@ static void on_line(LineChannel *channel, const char *line, size_t length, bool 
     QmpResult result;
     client->control.events_lost = line_channel_dropped_events(channel);
     qmp_serve_line(control_commands, control_gate, &client->control, line, length, &result);
-    reply(client, result.reply);
+    if (!control_later_keep(client->control.later, result.reply)) {
+        reply(client, result.reply);
+    }
     qmp_result_clear(&result);
     if (client->control.quit) {
         client->listener->server->quit(client->listener->server->context);
@@ -150,6 +158,7 @@ static void welcome(Listener *listener, int fd)
         .controller = listener->server->controller,
         .read_only = listener->read_only,
         .events = CONTROL_EVENTS_ALL,
+        .later = control_later_new(listener->server->controller, reply_later, client),
     };
     client->channel = line_channel_new(fd, LIMIT_REQUEST_LINE_BYTES, LIMIT_PENDING_EVENTS,
                                        &channel_handlers, client);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The controller's plans: when one is due, what is known for it, and what follows from it.
-#include "host-controller/controller-state.h"
+#include "host-controller/controller-claims.h"
+#include "host-controller/controller-host.h"
 
 // Changes that are not urgent are planned together, once in this time at most.
 #define PLAN_SPACING_US INT64_C(100000)
@@ -45,6 +46,14 @@ static void observe_silent(Controller *controller, int64_t now_us)
     }
 }
 
+// A guest takes part in a plan for the first time since its QEMU started.
+static void meet(Controller *controller, Guest *guest)
+{
+    guest->met = true;
+    controller_host_meet(controller, guest);
+    controller_claims_meet(controller, guest);
+}
+
 static void observe_guests(Controller *controller, int64_t now_us)
 {
     g_array_set_size(controller->observations, 0);
@@ -53,6 +62,9 @@ static void observe_guests(Controller *controller, int64_t now_us)
     for (guint i = 0; i < controller->guests->len; i++) {
         Guest *guest = g_ptr_array_index(controller->guests, i);
         if (guest_is_known(guest)) {
+            if (!guest->met) {
+                meet(controller, guest);
+            }
             PolicyGuest observation;
             guest_observe(guest, &observation, now_us);
             g_array_append_val(controller->observations, observation);
@@ -62,21 +74,33 @@ static void observe_guests(Controller *controller, int64_t now_us)
     observe_silent(controller, now_us);
 }
 
+static void tell_overcommitment(Controller *controller, int64_t budget_bytes,
+                                int64_t shortfall_bytes, const char *name)
+{
+    int64_t needed_bytes = budget_bytes + shortfall_bytes;
+    char needed[SIZE_TEXT_SIZE];
+    char budget[SIZE_TEXT_SIZE];
+    g_warning("the guests need %s at least, the budget is %s%s%s",
+              size_format(needed_bytes, needed), size_format(budget_bytes, budget),
+              name ? "; best moved away: " : "", name ? name : "");
+    controller_emit("HOST_OVERCOMMITTED",
+                    json_pack("{s:I, s:I, s:I, s:s*}", "needed", (json_int_t)needed_bytes, "budget",
+                              (json_int_t)budget_bytes, "shortfall", (json_int_t)shortfall_bytes,
+                              "best-moved", name),
+                    controller);
+}
+
 static void check_overcommitment(Controller *controller, const PolicyHost *host)
 {
     const PolicyGuest *guests = (const PolicyGuest *)controller->observations->data;
     int64_t shortfall_bytes = policy_shortfall_bytes(host, guests, controller->observations->len);
     bool overcommitted = shortfall_bytes > 0;
     if (overcommitted && !controller->overcommitted) {
-        int64_t needed_bytes = host->budget_bytes + shortfall_bytes;
-        char needed[SIZE_TEXT_SIZE];
-        char budget[SIZE_TEXT_SIZE];
-        g_warning("the guests need %s at least, the budget is %s",
-                  size_format(needed_bytes, needed), size_format(host->budget_bytes, budget));
-        controller_emit("HOST_OVERCOMMITTED",
-                        json_pack("{s:I, s:I}", "needed", (json_int_t)needed_bytes, "budget",
-                                  (json_int_t)host->budget_bytes),
-                        controller);
+        size_t best = policy_best_to_move(guests, controller->observed->len, shortfall_bytes);
+        const Guest *guest =
+            best < controller->observed->len ? g_ptr_array_index(controller->observed, best) : NULL;
+        tell_overcommitment(controller, host->budget_bytes, shortfall_bytes,
+                            guest ? guest->config->name : NULL);
     }
     controller->overcommitted = overcommitted;
 }
@@ -198,17 +222,20 @@ static void make_plan(void *context)
     Controller *controller = context;
     int64_t now_us = g_get_monotonic_time();
     observe_guests(controller, now_us);
+    int64_t budget_bytes = controller_budget_bytes(controller);
     PolicyHost host = {
-        .budget_bytes = controller_budget_bytes(controller),
+        .budget_bytes = budget_bytes,
         .reclaim = controller->mode == CONTROLLER_MODE_RECLAIM,
         .adopting = controller->adopting && now_us - controller->started_us < ADOPT_US,
     };
     PolicyGuest *guests = (PolicyGuest *)controller->observations->data;
+    size_t count = controller->observations->len;
     if (controller->ended) {
-        ask_for_all(guests, controller->observations->len);
+        ask_for_all(guests, count);
     }
-    controller_journal_begin(controller->journal, guests, controller->observations->len);
-    policy_plan(&host, guests, controller->observations->len);
+    controller_claims_apply(controller, &host, guests, count);
+    controller_journal_begin(controller->journal, guests, count);
+    policy_plan(&host, guests, count);
     if (!controller->ended) {
         check_overcommitment(controller, &host);
     }
@@ -220,8 +247,7 @@ static void make_plan(void *context)
     bool sent = tally_plan(controller, now_us);
     record_plan(controller, &host, sent, now_us);
     timer_arm_by(controller->plan_timer, now_us + PLAN_IDLE_US);
-    // For the next plan: whoever waits for this one need not wait for that too.
-    host_refresh(controller->host);
+    controller_claims_settle(controller, budget_bytes, guests, count, now_us);
 }
 
 static void on_guest_changed(Guest *guest, GuestUrgency urgency, void *context)

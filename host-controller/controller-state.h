@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the controller is made of. Between controller.c (configuration, steering),
-// controller-guests.c (which guests there are) and controller-plan.c (the plans and what follows
-// from them); nobody else includes it.
+// controller-guests.c (which guests there are), controller-plan.c (the plans and what follows from
+// them), controller-host.c (the host's own memory) and controller-claims.c (room that is asked for);
+// nobody else includes it.
 #pragma once
 
 #include "host-controller/controller-journal.h"
 #include "host-controller/controller.h"
 #include "host-controller/discovery.h"
 
+#include "host-controller/ksm.h"
+#include "host-controller/last-resort.h"
+#include "protocol/transport/pressure-watch.h"
 #include "protocol/transport/timer.h"
 
 struct Controller {
@@ -31,6 +35,18 @@ struct Controller {
     Timer *settle_timer;    // those found have another turn
 
     Host *host;
+    Timer *host_timer;          // the next step of a reading of the host
+    guint read_guests;          // guests that this reading has looked at
+    int64_t reading_us;         // the time it has taken so far
+    PolicyHostState host_state; // as last told of
+    int64_t host_state_us;      // since when
+    PressureWatch *host_watch;  // NULL: the kernel has no trigger for us
+    PressureWatch *group_watch;
+    Ksm *ksm;
+    LastResort *last_resort;
+    int64_t last_resort_us; // when it was last needed
+    Claims claims;
+
     Timer *plan_timer;
     ControllerPlan plan;        // the last one
     GArray *observations;       // PolicyGuest: the working memory of a plan

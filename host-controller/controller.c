@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host-controller/controller-state.h"
+#include "host-controller/controller-claims.h"
+#include "host-controller/controller-host.h"
 
 #include "protocol/error.h"
 
@@ -75,15 +76,18 @@ bool controller_reload(Controller *controller, GError **error)
     say_what_stays(controller->config, config);
     g_autoptr(Config) former = controller->config;
     controller->config = config;
+    host_configure(controller->host, config);
     apply_journal(controller, former);
     apply_config(controller);
+    controller_host_configure(controller);
     g_message("configuration read from %s", controller->config_path);
     return true;
 }
 
-Controller *controller_new(Config *config, const char *config_path, GError **error)
+Controller *controller_new(Config *config, const char *config_path, const char *host_root,
+                           GError **error)
 {
-    Host *host = host_new(error);
+    Host *host = host_new(host_root, config, error);
     if (!host) {
         return NULL;
     }
@@ -94,9 +98,11 @@ Controller *controller_new(Config *config, const char *config_path, GError **err
     controller->starting = true;
     controller_plan_init(controller);
     controller_guests_init(controller);
+    claims_init(&controller->claims);
     controller->host = host;
     controller->journal = new_journal(config);
     apply_config(controller);
+    controller_host_init(controller);
     controller->adopting = true;
     return controller;
 }
@@ -106,7 +112,9 @@ void controller_free(Controller *controller)
     if (!controller) {
         return;
     }
+    controller_host_clear(controller);
     controller_guests_clear(controller);
+    claims_clear(&controller->claims);
     controller_plan_clear(controller);
     controller_journal_free(controller->journal, JOURNAL_PATIENCE_US);
     host_free(controller->host);
@@ -206,12 +214,12 @@ const ControllerTally *controller_tally(const Controller *controller)
 
 int64_t controller_budget_bytes(const Controller *controller)
 {
-    return host_budget_bytes(controller->host, controller->config);
+    return host_budget_bytes(controller->host);
 }
 
-const HostMemory *controller_host_memory(const Controller *controller)
+const Host *controller_host(const Controller *controller)
 {
-    return host_memory(controller->host);
+    return controller->host;
 }
 
 JournalTally controller_journal(const Controller *controller)

@@ -7,6 +7,7 @@
 // wait for each other a few milliseconds, which bounds the work however many guests there are.
 #pragma once
 
+#include "host-controller/claims.h"
 #include "host-controller/guest.h"
 #include "host-controller/host.h"
 #include "host-controller/journal/writer.h"
@@ -34,9 +35,11 @@ typedef struct ControllerPlan {
 // Receives an event of protocol/controller.json; the reference to `data` is handed over.
 typedef void ControllerEventFunc(const char *name, json_t *data, void *context);
 
-// Takes over `config`, which was read from `config_path`, and starts connecting to its guests.
-// Returns NULL, leaving `config` alone, with a G_FILE_ERROR when the host's memory cannot be read.
-Controller *controller_new(Config *config, const char *config_path, GError **error);
+// Takes over `config`, which was read from `config_path`, and starts connecting to its guests. The
+// host's memory is read in the files below `host_root` ("": the running system's). Returns NULL,
+// leaving `config` alone, with a G_FILE_ERROR when it cannot be read.
+Controller *controller_new(Config *config, const char *config_path, const char *host_root,
+                           GError **error);
 // Leaves every balloon as it is.
 void controller_free(Controller *controller);
 
@@ -74,6 +77,18 @@ bool controller_remove_guest(Controller *controller, const char *name, GError **
 // PROTOCOL_ERROR_INVALID.
 bool controller_set_managed(Controller *controller, const char *name, const bool *managed,
                             GError **error);
+// Asks for a reservation; for a preparation of the guest it names. Returns the claim's id; it is
+// answered later, never before this returns. 0 with PROTOCOL_ERROR_INVALID or _REFUSED.
+int64_t controller_reserve(Controller *controller, const ClaimRequest *request, GError **error);
+int64_t controller_prepare(Controller *controller, const ClaimRequest *request, GError **error);
+// Ends either. PROTOCOL_ERROR_INVALID.
+bool controller_release(Controller *controller, int64_t id, GError **error);
+// Whoever waits for an answer with this context no longer does.
+void controller_abandon(Controller *controller, const void *context);
+// A list of ClaimInfo. New reference.
+json_t *controller_view_claims(const Controller *controller, int64_t now_us);
+// What of the budget is kept free for guests to come.
+int64_t controller_reserved_bytes(const Controller *controller);
 
 // The guest, or NULL with PROTOCOL_ERROR_INVALID.
 Guest *controller_find_guest(const Controller *controller, const char *name, GError **error);
@@ -86,7 +101,7 @@ int64_t controller_started_us(const Controller *controller);
 const ControllerPlan *controller_last_plan(const Controller *controller);
 const ControllerTally *controller_tally(const Controller *controller);
 int64_t controller_budget_bytes(const Controller *controller);
-const HostMemory *controller_host_memory(const Controller *controller);
+const Host *controller_host(const Controller *controller);
 // What has come of the decision journal's lines; zeroes without one.
 JournalTally controller_journal(const Controller *controller);
 // Whether the least that the guests can be brought to is above the budget.

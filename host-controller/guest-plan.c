@@ -266,6 +266,9 @@ static PolicyBound find_bound(const Guest *guest, const PolicyGuest *plan, int64
     if (guest->ineffective && bound == POLICY_BOUND_MAXIMUM) {
         return POLICY_BOUND_INEFFECTIVE;
     }
+    if (guest->prepared && bound == POLICY_BOUND_PINNED) {
+        return POLICY_BOUND_PREPARED;
+    }
     if (is_stalled(guest, now_us)) {
         return bound == POLICY_BOUND_MINIMUM ? POLICY_BOUND_STALLED : bound;
     }

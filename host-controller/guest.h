@@ -82,8 +82,8 @@ typedef enum GuestSource {
     GUEST_SOURCE_COUNT
 } GuestSource;
 
-// Written by the files of guest*.c alone, but for socket and unanswered_us; others
-// read.
+// Written by the files of guest*.c alone, but for socket, unanswered_us, met, counted and prepared;
+// others read.
 struct Guest {
     GuestConfig *config;
     GuestPolicy policy; // in force: as configured, unless it was changed since
@@ -147,6 +147,10 @@ struct Guest {
     bool planned;
     PolicyGuest plan;       // the last plan, with its reasons
     int64_t bound_since_us; // plans have been bound by the same since then
+
+    bool met;      // it has taken part in a plan; the controller's, like the next two
+    bool counted;  // its memory is not taken for others' when the host is read
+    bool prepared; // pinned for somebody who wants it small and still
 
     uint64_t reports;     // taken so far
     uint64_t commands;    // `balloon` commands sent so far

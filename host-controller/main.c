@@ -15,6 +15,7 @@
 typedef struct Options {
     char *config_path;
     char *socket_path;
+    char *host_root; // where tests have their /proc and /sys; NULL: the running system's
     gboolean check_config;
     gboolean verbose;
     gboolean version;
@@ -29,6 +30,8 @@ static bool parse_options(int argc, char **argv, Options *options, GError **erro
          "Check the configuration, say all that is wrong with it, and exit", NULL},
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket_path,
          "Control socket (default: as configured)", "PATH"},
+        {"host-root", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &options->host_root, NULL,
+         NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log every decision", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version and exit", NULL},
         {0},
@@ -140,14 +143,16 @@ static ControlSockets find_sockets(const Config *config, const char *path, char 
     };
 }
 
-static int run(Config *config, const char *config_path, const char *socket_option)
+static int run(Config *config, const char *config_path, const Options *options)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    g_autofree char *socket_path = g_strdup(socket_option ? socket_option : config->socket_path);
+    g_autofree char *socket_path =
+        g_strdup(options->socket_path ? options->socket_path : config->socket_path);
     g_autofree char *metrics_address = g_strdup(config->metrics_address);
     g_autofree char *socket_folder = g_path_get_dirname(socket_path);
-    g_autoptr(Controller) controller = controller_new(config, config_path, &error);
+    g_autoptr(Controller) controller =
+        controller_new(config, config_path, options->host_root, &error);
     if (!controller) {
         config_free(config);
         fprintf(stderr, "aerostat-controller: %s\n", error->message);
@@ -191,6 +196,8 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     g_log_set_writer_func(write_log, GINT_TO_POINTER(options.verbose), NULL);
+    g_autofree char *host_root = options.host_root ? options.host_root : g_strdup("");
+    options.host_root = host_root;
     g_autofree char *config_path =
         options.config_path ? options.config_path : g_strdup(CONFIG_DEFAULT_PATH);
     Config *config =
@@ -205,5 +212,5 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     raise_descriptor_limit();
-    return run(config, config_path, options.socket_path);
+    return run(config, config_path, &options);
 }

@@ -18,6 +18,11 @@ static const char *mode(size_t index)
     return controller_mode_name((ControllerMode)index);
 }
 
+static const char *host_state_name(size_t index)
+{
+    return policy_host_state_name((PolicyHostState)index);
+}
+
 static const char *state(size_t index)
 {
     return guest_state_name((GuestState)index);
@@ -79,6 +84,21 @@ const MetricsFamily metrics_host_families[] = {
      HOST_VALUE_JOURNAL_DROPPED, 1, NULL, NULL},
     {"aerostat_journal_written_bytes", COUNTER, BYTES, "Written to the decision journal.",
      HOST_VALUE_JOURNAL_BYTES, 1, NULL, NULL},
+    {"aerostat_host_state", GAUGE, NONE, "1 for the state the host's memory is in.",
+     HOST_VALUE_STATE, POLICY_HOST_STATE_COUNT, "state", host_state_name},
+    {"aerostat_host_non_guest_bytes", GAUGE, BYTES,
+     "What is used on the host by anything but guests' memory.", HOST_VALUE_NON_GUEST, 1, NULL,
+     NULL},
+    {"aerostat_host_reserved_bytes", GAUGE, BYTES, "What is kept free for guests about to start.",
+     HOST_VALUE_RESERVED, 1, NULL, NULL},
+    {"aerostat_host_shared_bytes", GAUGE, BYTES, "What the kernel's page sharing saves (KSM).",
+     HOST_VALUE_SHARED, 1, NULL, NULL},
+    {"aerostat_host_pressure_some_seconds", COUNTER, SECONDS,
+     "Time in which at least one task of the host stalled for lack of memory (PSI some).",
+     HOST_VALUE_PRESSURE_SOME, 1, NULL, NULL},
+    {"aerostat_host_pressure_full_seconds", COUNTER, SECONDS,
+     "Time in which all tasks of the host stalled for lack of memory (PSI full).",
+     HOST_VALUE_PRESSURE_FULL, 1, NULL, NULL},
 };
 const size_t metrics_host_family_count = G_N_ELEMENTS(metrics_host_families);
 

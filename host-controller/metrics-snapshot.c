@@ -92,7 +92,8 @@ MetricsSnapshot *metrics_snapshot_new(const Controller *controller, const Contro
                                       int64_t now_us)
 {
     MetricsSnapshot *snapshot = g_new0(MetricsSnapshot, 1);
-    const HostMemory *memory = controller_host_memory(controller);
+    const Host *host_now = controller_host(controller);
+    const HostMemory *memory = host_memory(host_now);
     const ControllerTally *tally = controller_tally(controller);
     ControllerMode mode = controller_mode(controller);
     PolicyHost host = {
@@ -114,6 +115,12 @@ MetricsSnapshot *metrics_snapshot_new(const Controller *controller, const Contro
     snapshot->host[HOST_VALUE_JOURNAL_LINES] = (int64_t)journal.lines;
     snapshot->host[HOST_VALUE_JOURNAL_DROPPED] = (int64_t)journal.dropped;
     snapshot->host[HOST_VALUE_JOURNAL_BYTES] = (int64_t)journal.bytes;
+    snapshot->host[HOST_VALUE_STATE + host_state(host_now)] = 1;
+    snapshot->host[HOST_VALUE_NON_GUEST] = host_non_guest_bytes(host_now);
+    snapshot->host[HOST_VALUE_RESERVED] = controller_reserved_bytes(controller);
+    snapshot->host[HOST_VALUE_SHARED] = memory->shared_bytes;
+    snapshot->host[HOST_VALUE_PRESSURE_SOME] = memory->pressure.some.total_us;
+    snapshot->host[HOST_VALUE_PRESSURE_FULL] = memory->pressure.full.total_us;
     snapshot->reaction = tally->reaction;
     snapshot->handover = tally->handover;
     sample_guests(snapshot, controller_guests(controller), now_us);

@@ -42,6 +42,36 @@ bool process_memory_read(const char *root, pid_t pid, int64_t *resident_bytes)
     return true;
 }
 
+// Names that QEMU runs under: qemu-system-x86_64, qemu-kvm, and kvm on Proxmox VE.
+static bool is_qemu(const char *text)
+{
+    static const char label[] = "Name:\t";
+    if (!g_str_has_prefix(text, label)) {
+        return false;
+    }
+    const char *name = text + strlen(label);
+    return g_str_has_prefix(name, "qemu") || g_str_has_prefix(name, "kvm\n");
+}
+
+bool process_memory_read_guest(const char *root, pid_t pid, int64_t size_bytes, int64_t *used_bytes)
+{
+    static const char *const labels[] = {
+        "\nRssAnon:", "\nRssShmem:", "\nHugetlbPages:", "\nVmSwap:"};
+    g_autofree char *path = g_strdup_printf("%s/proc/%d/status", root, (int)pid);
+    g_autofree char *text = NULL;
+    int64_t mapped_bytes = 0;
+    int64_t bytes = 0;
+    if (pid <= 0 || !g_file_get_contents(path, &text, NULL, NULL) || !is_qemu(text) ||
+        !add_line(text, "\nVmSize:", &mapped_bytes) || mapped_bytes < size_bytes) {
+        return false;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(labels); i++) {
+        add_line(text, labels[i], &bytes);
+    }
+    *used_bytes = bytes;
+    return true;
+}
+
 bool process_memory_shows_no_reclaim(int64_t size_bytes, int64_t actual_bytes,
                                      int64_t resident_bytes)
 {

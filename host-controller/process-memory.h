@@ -12,6 +12,16 @@
 // and no lock of the process, unlike smaps.
 bool process_memory_read(const char *root, pid_t pid, int64_t *resident_bytes);
 
+// What of a QEMU's memory is in use on the host and cannot simply be dropped: anonymous and shared
+// memory, huge pages, and what of it is swapped out. Files that are mapped do not count, they are
+// page cache.
+//
+// False when the process cannot be read, is no QEMU, or does not even map `size_bytes`, the size of
+// its guest: then it is the process of a manager that handed QEMU its socket, or one that is
+// ending.
+bool process_memory_read_guest(const char *root, pid_t pid, int64_t size_bytes,
+                               int64_t *used_bytes);
+
 // Whether a guest of `size_bytes` that is left `actual_bytes` by its balloon has so much resident
 // that the balloon cannot have freed what it holds: with VFIO, huge pages or locked memory it frees
 // nothing.

@@ -143,16 +143,32 @@ json_t *view_guests(const Controller *controller, int64_t now_us)
     return list;
 }
 
+static json_t *view_pressure_line(const ProcPressureLine *line)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "avg10-permyriad", (json_int_t)line->avg10_permyriad,
+                     "avg60-permyriad", (json_int_t)line->avg60_permyriad, "avg300-permyriad",
+                     (json_int_t)line->avg300_permyriad, "total-us", (json_int_t)line->total_us);
+}
+
+static json_t *view_pressure(const ProcPressure *pressure)
+{
+    return json_pack("{s:o, s:o}", "some", view_pressure_line(&pressure->some), "full",
+                     view_pressure_line(&pressure->full));
+}
+
 json_t *view_host(const Controller *controller, int64_t now_us)
 {
     const GPtrArray *guests = controller_guests(controller);
-    const HostMemory *memory = controller_host_memory(controller);
+    const Host *host = controller_host(controller);
+    const HostMemory *memory = host_memory(host);
     int64_t actual_bytes = 0;
     int64_t target_bytes = 0;
+    int64_t ceiling_bytes = 0;
     for (guint i = 0; i < guests->len; i++) {
         GuestHolding holding = guest_holding(g_ptr_array_index(guests, i), now_us);
         actual_bytes += holding.actual_bytes;
         target_bytes += holding.target_bytes;
+        ceiling_bytes += holding.ceiling_bytes;
     }
     json_t *view = json_object();
     set_string(view, "mode", controller_mode_name(controller_mode(controller)));
@@ -162,6 +178,16 @@ json_t *view_host(const Controller *controller, int64_t now_us)
     set_int(view, "sum-actual", actual_bytes);
     set_int(view, "sum-target", target_bytes);
     set_bool(view, "overcommitted", controller_is_overcommitted(controller));
+    int64_t reserved_bytes = controller_reserved_bytes(controller);
+    int64_t left_bytes = controller_budget_bytes(controller) - ceiling_bytes - reserved_bytes;
+    set_string(view, "state", policy_host_state_name(host_state(host)));
+    set_int(view, "reserve", host_reserve_bytes(host));
+    set_int(view, "non-guest", host_non_guest_bytes(host));
+    set_int(view, "reserved", reserved_bytes);
+    set_int(view, "free", MAX(left_bytes, 0));
+    if (memory->pressure.some.present) {
+        json_object_set_new(view, "pressure", view_pressure(&memory->pressure));
+    }
     return view;
 }
 

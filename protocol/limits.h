@@ -41,6 +41,8 @@
 
 // Clients connected to the control socket at one time.
 #define LIMIT_CONTROL_CLIENTS 64
+// Reservations and preparations that are asked for or held at one time.
+#define LIMIT_CLAIMS 64
 // Guests in one configuration.
 #define LIMIT_GUESTS 10000
 // Longest name of a guest, and longest text taken over from a peer for a person to read.

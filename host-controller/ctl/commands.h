@@ -31,8 +31,10 @@ typedef struct CtlContext {
     bool show_progress; // `err` is a terminal
     const char *sort;   // top: by what; NULL: as it likes
     bool names_only;    // list: nothing but the names
-    bool wait;          // target: until the guest is there
-    int64_t timeout_us; // target: wait at most this long
+    bool wait;          // target, reserve, prepare: until it is so
+    int64_t timeout_us; // wait at most this long
+    const char *name;   // reserve: of the guest to come; NULL: whichever
+    int64_t hold_us;    // reserve, prepare: for so long once granted; 0: as usual
 } CtlContext;
 
 // A subcommand. `arguments` are its words, as many as it takes, ending with NULL; all are UTF-8.
@@ -49,6 +51,10 @@ CtlCommand ctl_remove; // GUEST
 CtlCommand ctl_manage; // GUEST yes|no|auto
 CtlCommand ctl_watch;
 CtlCommand ctl_status;
-CtlCommand ctl_mode; // [MODE]
 CtlCommand ctl_reload;
 CtlCommand ctl_doctor;
+CtlCommand ctl_mode;    // [MODE]
+CtlCommand ctl_reserve; // SIZE
+CtlCommand ctl_prepare; // GUEST
+CtlCommand ctl_release; // ID|GUEST
+CtlCommand ctl_claims;

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-// How long `target --wait` waits unless told otherwise.
+// How long to wait unless told otherwise.
 #define DEFAULT_TIMEOUT "5min"
 
 // What the command line said.
@@ -24,6 +24,8 @@ typedef struct Options {
     char *sort;
     gboolean wait;
     char *timeout;
+    char *name;
+    char *hold;
 } Options;
 
 static void options_clear(Options *options)
@@ -31,16 +33,22 @@ static void options_clear(Options *options)
     g_free(options->socket_path);
     g_free(options->timeout);
     g_free(options->sort);
+    g_free(options->name);
+    g_free(options->hold);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
 // --- subcommands ------------------------------------------------------------------------------
 
+// Options that some subcommands have.
 enum {
-    HAS_WAIT = 1, // --wait and --timeout
-    HAS_NAMES = 2,
-    HAS_SORT = 4,
+    HAS_WAIT = 1 << 0, // --wait and --timeout
+    WAITS = 1 << 1,    // --timeout; it waits anyway
+    HAS_HOLD = 1 << 2,
+    HAS_NAME = 1 << 3,
+    HAS_NAMES = 1 << 4,
+    HAS_SORT = 1 << 5,
 };
 
 typedef struct Subcommand {
@@ -104,6 +112,16 @@ static const Subcommand subcommands[] = {
      ctl_reload},
     {"doctor", "", "Find what is wrong on this host, and what mends it",
      "Ends with 0 when nothing is wrong and with 6 when something is.", 0, 0, 0, ctl_doctor},
+    {"reserve", "SIZE", "Keep room free for a guest about to start",
+     "Without --wait only what is free already is reserved. Exits with 4 when it cannot be had.\n"
+     "The reservation ends when its guest has started, when it is released, or after two minutes.",
+     1, 1, HAS_WAIT | HAS_HOLD | HAS_NAME, ctl_reserve},
+    {"prepare", "GUEST", "Make a guest small and hold it still, for a snapshot or a migration",
+     "Waits until the guest is there; exits with 4 when it does not get there in time. It is held\n"
+     "for ten minutes unless it is released before.",
+     1, 1, WAITS | HAS_HOLD, ctl_prepare},
+    {"release", "ID|GUEST", "End a reservation or a preparation", NULL, 1, 1, 0, ctl_release},
+    {"claims", "", "List reservations and preparations", NULL, 0, 0, 0, ctl_claims},
 };
 
 static const Subcommand *find_subcommand(const char *name)
@@ -159,7 +177,20 @@ static GOptionContext *new_subcommand_parser(const Subcommand *subcommand, Optio
 {
     GOptionContext *parser = g_option_context_new(subcommand->parameters);
     const GOptionEntry wait_entries[] = {
-        {"wait", 'w', 0, G_OPTION_ARG_NONE, &options->wait, "Stay until the guest is there", NULL},
+        {"wait", 'w', 0, G_OPTION_ARG_NONE, &options->wait, "Stay until it is so", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry hold_entries[] = {
+        {"hold", 0, 0, G_OPTION_ARG_STRING, &options->hold,
+         "Let it last this long once it is granted, such as 30s or 2min", "TIME"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry name_entries[] = {
+        {"name", 'n', 0, G_OPTION_ARG_STRING, &options->name,
+         "The guest it is for (default: whichever starts next)", "GUEST"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry timeout_entries[] = {
         {"timeout", 't', 0, G_OPTION_ARG_STRING, &options->timeout,
          "Wait no longer than this, such as 30s or 2min (default: " DEFAULT_TIMEOUT ")", "TIME"},
         G_OPTION_ENTRY_NULL,
@@ -182,6 +213,15 @@ static GOptionContext *new_subcommand_parser(const Subcommand *subcommand, Optio
     }
     if (subcommand->options & HAS_WAIT) {
         g_option_context_add_main_entries(parser, wait_entries, NULL);
+    }
+    if (subcommand->options & (HAS_WAIT | WAITS)) {
+        g_option_context_add_main_entries(parser, timeout_entries, NULL);
+    }
+    if (subcommand->options & HAS_HOLD) {
+        g_option_context_add_main_entries(parser, hold_entries, NULL);
+    }
+    if (subcommand->options & HAS_NAME) {
+        g_option_context_add_main_entries(parser, name_entries, NULL);
     }
     g_option_context_set_summary(parser, subcommand->summary);
     g_option_context_set_description(parser, subcommand->description);
@@ -229,14 +269,23 @@ static bool apply_options(const Subcommand *subcommand, const Options *options, 
     context->names_only = options->names;
     context->sort = options->sort;
     context->json = options->json;
-    context->wait = options->wait;
-    if (options->timeout && !options->wait) {
+    context->wait = options->wait || (subcommand->options & WAITS);
+    context->name = options->name;
+    if (options->timeout && !context->wait) {
         complain_usage(subcommand, "--timeout makes sense only together with --wait");
         return false;
     }
     if (!duration_parse(options->timeout ? options->timeout : DEFAULT_TIMEOUT, &context->timeout_us,
                         &error)) {
         complain_usage(subcommand, "--timeout: %s", error->message);
+        return false;
+    }
+    if (options->hold && !duration_parse(options->hold, &context->hold_us, &error)) {
+        complain_usage(subcommand, "--hold: %s", error->message);
+        return false;
+    }
+    if (options->name && !g_utf8_validate(options->name, -1, NULL)) {
+        complain_usage(subcommand, "--name is not UTF-8");
         return false;
     }
     return true;

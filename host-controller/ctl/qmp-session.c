@@ -272,6 +272,28 @@ json_t *qmp_session_execute(QmpSession *session, const char *command, json_t *ar
     return execute_until(session, command, arguments, &deadline, error);
 }
 
+int64_t qmp_session_begin(QmpSession *session, const char *command, json_t *arguments,
+                          int64_t timeout_us, GError **error)
+{
+    Deadline deadline = deadline_in(timeout_us);
+    int64_t id = ++session->last_id;
+    g_autofree char *line = qmp_command_format(command, arguments, id);
+    WaitResult result = send_all(session, line, strlen(line), &deadline, error);
+    if (result == WAIT_TIMED_OUT) {
+        g_set_error(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT, "%s is not read in time",
+                    command);
+    }
+    return result == WAIT_READY ? id : 0;
+}
+
+json_t *qmp_session_await(QmpSession *session, int64_t id, int64_t timeout_us, GError **error)
+{
+    Deadline deadline = deadline_in(timeout_us);
+    json_t *value = NULL;
+    receive_reply(session, id, &deadline, &value, error);
+    return value;
+}
+
 json_t *qmp_session_next_event(QmpSession *session, int64_t timeout_us, GError **error)
 {
     json_t *event = g_queue_pop_head(&session->events);

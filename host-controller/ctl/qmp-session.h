@@ -23,6 +23,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpSession, qmp_session_close)
 json_t *qmp_session_execute(QmpSession *session, const char *command, json_t *arguments,
                             int64_t timeout_us, GError **error);
 
+// The same in two steps, for a command that is answered late: sends it within `timeout_us` and
+// returns its id, 0 with an error; then waits for the answer to `id`. While there is none yet,
+// qmp_session_await() returns NULL without error; commands in between are not to be executed.
+int64_t qmp_session_begin(QmpSession *session, const char *command, json_t *arguments,
+                          int64_t timeout_us, GError **error);
+json_t *qmp_session_await(QmpSession *session, int64_t id, int64_t timeout_us, GError **error);
+
 // The next event as a whole message (new reference). Waits at most `timeout_us` (0: only what is
 // there, -1: for ever). Returns NULL without error when none came in time.
 json_t *qmp_session_next_event(QmpSession *session, int64_t timeout_us, GError **error);

@@ -63,12 +63,42 @@ static void ineffective(const json_t *data, GString *text)
                            resident);
 }
 
+static void append_best_moved(const json_t *data, GString *text)
+{
+    if (json_object_get(data, "best-moved")) {
+        g_autofree char *name = render_word(data, "best-moved");
+        g_string_append_printf(text, "; best moved away: %s", name);
+    }
+}
+
 static void overcommitted(const json_t *data, GString *text)
 {
     g_autofree char *needed = render_size(data, "needed");
     g_autofree char *budget = render_size(data, "budget");
     g_string_append_printf(text, "overcommitted: guests need at least %s, the budget is %s", needed,
                            budget);
+    append_best_moved(data, text);
+}
+
+static void host_pressure(const json_t *data, GString *text)
+{
+    g_autofree char *state = render_word(data, "state");
+    g_autofree char *available = render_size(data, "available");
+    g_autofree char *budget = render_size(data, "budget");
+    g_string_append_printf(text, "%s: %s available, the budget is %s", state, available, budget);
+}
+
+static void claim_expired(const json_t *data, GString *text)
+{
+    g_autofree char *kind = render_word(data, "kind");
+    g_autofree char *bytes = render_size(data, "bytes");
+    g_string_append_printf(text, "%s of %s has expired: nobody released it", kind, bytes);
+}
+
+static void forced_reclaim(const json_t *data, GString *text)
+{
+    g_autofree char *bytes = render_size(data, "bytes");
+    g_string_append_printf(text, "gives nothing: the host takes %s from its QEMU", bytes);
 }
 
 static const struct {
@@ -88,7 +118,10 @@ static const struct {
     {"GUEST_STALLED", TEXT_ALARM, NULL, stalled},
     {"GUEST_AUTO_DEFLATED", TEXT_WARNING, NULL, auto_deflated},
     {"GUEST_RECLAIM_INEFFECTIVE", TEXT_ALARM, NULL, ineffective},
+    {"GUEST_FORCED_RECLAIM", TEXT_ALARM, NULL, forced_reclaim},
     {"HOST_OVERCOMMITTED", TEXT_ALARM, NULL, overcommitted},
+    {"HOST_PRESSURE", TEXT_WARNING, NULL, host_pressure},
+    {"CLAIM_EXPIRED", TEXT_WARNING, NULL, claim_expired},
 };
 
 // An event this version does not know: its name and data as they came.

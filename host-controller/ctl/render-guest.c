@@ -64,6 +64,7 @@ static const Meaning bound_meanings[] = {
     {"stalled", "it made no progress, so it keeps what it has"},
     {"ineffective", "ballooning it frees nothing, so it keeps all it may have"},
     {"auto-deflated", "it took memory back by itself, so it is not shrunk for now"},
+    {"prepared", "it was prepared for a snapshot or a migration, and is held still"},
     {NULL, NULL},
 };
 

@@ -204,13 +204,19 @@ void render_status(const json_t *status, const json_t *host, const TextStyle *st
     static const char *const rows[][2] = {
         {"memory", "total"},
         {"available", "available"},
+        {"to stay available", "reserve"},
+        {"used by others", "non-guest"},
         {"budget for guests", "budget"},
         {"guests have", "sum-actual"},
         {"guests are to have", "sum-target"},
+        {"reserved for a start", "reserved"},
+        {"free", "free"},
     };
     render_controller(status, style, out);
     text_append_coloured(out, style, TEXT_HEADING, "Host");
     g_string_append_c(out, '\n');
+    g_autofree char *state = render_word(host, "state");
+    render_row(style, "state", state, out);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *size = render_size(host, rows[i][1]);
         render_row(style, rows[i][0], size, out);

@@ -18,6 +18,7 @@ static const char *const bound_names[POLICY_BOUND_COUNT] = {
     [POLICY_BOUND_PLENTY] = "plenty",
     [POLICY_BOUND_INEFFECTIVE] = "ineffective",
     [POLICY_BOUND_AUTO_DEFLATED] = "auto-deflated",
+    [POLICY_BOUND_PREPARED] = "prepared",
 };
 
 const char *policy_bound_name(PolicyBound bound)

@@ -108,6 +108,7 @@ typedef enum PolicyBound {
     POLICY_BOUND_STALLED,       // it does not follow
     POLICY_BOUND_INEFFECTIVE,   // ballooning it frees nothing: it keeps its max
     POLICY_BOUND_AUTO_DEFLATED, // it took memory back by itself: not shrunk for now
+    POLICY_BOUND_PREPARED,      // made small and held still for a while
     POLICY_BOUND_COUNT
 } PolicyBound;
 
@@ -176,6 +177,22 @@ int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests
 
 // Below this a difference is not worth a command to the guest.
 int64_t policy_dead_band_bytes(const PolicyGuest *guest);
+// The least that a guest can be brought to: its min, or what it may hold if it cannot be moved.
+static inline int64_t policy_least_bytes(const PolicyGuest *guest)
+{
+    return guest->movable ? guest->min_bytes : guest->ceiling_bytes;
+}
+
+// --- room -------------------------------------------------------------------------------------
+
+// What of the budget guests could do without: the most that can be had for another one without
+// taking from anybody what it needs. Numbers need not be in range.
+int64_t policy_reservable_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count);
+// What guests hold or may hold once their plans are sent.
+int64_t policy_held_bytes(const PolicyGuest *guests, size_t count);
+// Which guest had best be moved away when the guests do not fit by `shortfall_bytes`: the smallest
+// one that suffices, or else the largest. `count` when there is none.
+size_t policy_best_to_move(const PolicyGuest *guests, size_t count, int64_t shortfall_bytes);
 
 // --- arithmetic shared by the steps -----------------------------------------------------------
 

@@ -133,7 +133,7 @@ int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests
 {
     int64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        sum += guests[i].movable ? guests[i].min_bytes : guests[i].ceiling_bytes;
+        sum += policy_least_bytes(&guests[i]);
     }
     return policy_max(sum - policy_max(host->budget_bytes, 0), 0);
 }

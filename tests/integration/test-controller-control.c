@@ -156,7 +156,8 @@ static void test_a_configuration_with_a_mistake_leaves_the_old_one_in_force(void
     g_free(scratch_write(&rig->scratch, "controller.conf", "[host]\nbudget=x\n", -1));
     rig_signal(rig, SIGHUP);
     g_autofree char *message = g_strdup_printf(
-        "%s:2: [host] budget: 'x' is not a size such as 512M or 4G, nor auto", rig->config_path);
+        "%s:2: [host] budget: 'x' is not a size such as 512M or 4G, nor auto or cgroup:/PATH",
+        rig->config_path);
     wait_for(rig_has_said(rig, message), PATIENCE_US);
     assert_int_equal(budget_of(rig), GIB);
     assert_true(fake_qemu_is_connected(a->qemu));

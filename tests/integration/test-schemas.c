@@ -5,6 +5,7 @@
 
 #include "protocol/transport/unix-socket.h"
 #include "tests/support/fake-agent.h"
+#include "tests/support/fake-host.h"
 #include "tests/support/fake-qemu.h"
 #include "tests/support/line-client.h"
 #include "tests/support/process.h"
@@ -30,6 +31,7 @@ typedef struct Fixture {
     GHashTable *events; // names of events that came, owned
     FakeQemu *qemu;
     FakeAgent *agent;
+    FakeHost host;
 } Fixture;
 
 // --- a program and its schema -----------------------------------------------------------------
@@ -61,6 +63,7 @@ static int tear_down(void **state)
     g_free(fixture->socket_path);
     g_free(fixture->log_path);
     g_free(fixture->config_path);
+    fake_host_clear(&fixture->host);
     scratch_clear(&fixture->scratch);
     g_free(fixture);
     return 0;
@@ -75,9 +78,10 @@ static bool is_listening(const char *path)
 // Starts the program and waits until it listens.
 static void start_program(Fixture *fixture, const char *name, const char *option, const char *value)
 {
+    const char *host_option = fixture->host.root ? "--host-root" : NULL;
     const char *build = g_getenv("AEROSTAT_BUILD");
     g_autofree char *path = g_build_filename(build ? build : "build", name, NULL);
-    const char *const arguments[] = {path, option, value, NULL};
+    const char *const arguments[] = {path, option, value, host_option, fixture->host.root, NULL};
     const ProcessOptions options = {.arguments = arguments, .log_path = fixture->log_path};
     g_autoptr(GError) error = NULL;
     fixture->program = process_start(&options, &error);
@@ -237,7 +241,7 @@ static void test_the_agent_pushes_what_its_schema_says(void **state)
 static void write_config(Fixture *fixture, int budget_mib, const char *more)
 {
     g_autofree char *text = g_strdup_printf("[controller]\nmode=balance\nsocket=%s\n"
-                                            "[host]\nbudget=%dM\n"
+                                            "[host]\nbudget=%dM\nlast-resort=memory.reclaim\n"
                                             "[discovery directory]\npath=\n"
                                             "[guest web]\nqmp=%s/web.qmp\nagent=%s/web.agent\n"
                                             "min=256M\n"
@@ -259,6 +263,7 @@ static int set_up_controller(void **state)
     fixture->qemu = fake_qemu_new(qmp_path, GUEST_BYTES);
     fixture->agent = fake_agent_new(agent_path, fixture->qemu);
     write_config(fixture, 2048, "");
+    fake_host_init(&fixture->host, &fixture->scratch, 8 * 1024 * MIB);
     start_program(fixture, "aerostat-controller", "--config", fixture->config_path);
     line_client_open(&fixture->client, fixture->socket_path);
     g_autoptr(json_t) greeting = line_client_hear(&fixture->client);
@@ -316,6 +321,13 @@ static void test_the_controller_answers_as_its_schema_says(void **state)
         {"query-guest", "{'name': 'more'}"},
         {"remove-guest", "{'name': 'more'}"},
         {"set-mode", "{'mode': 'reclaim'}"},
+        {"reserve", "{'bytes': 1048576, 'name': 'new', 'timeout-ms': 5000, 'hold-ms': 60000}"},
+        {"query-claims", "{}"},
+        {"reserve", "{'bytes': 1099511627776}"},
+        {"release", "{'id': 1}"},
+        {"prepare", "{'name': 'web', 'timeout-ms': 10000, 'hold-ms': 60000}"},
+        {"query-guest", "{'name': 'web'}"},
+        {"query-claims", "{}"},
         {"reload", "{}"},
         {"quit", "{}"},
     };
@@ -400,20 +412,37 @@ static bool has_seen(Fixture *fixture, const char *event)
 
 #define wait_for_event(fixture, event) wait_for(has_seen(fixture, event), 20 * SECOND_US)
 
+// A critical host, whose guest's QEMU has a control group to itself.
+static void make_host_critical(Fixture *fixture)
+{
+    g_autofree char *cgroup = g_strdup_printf("/proc/%d/cgroup", (int)getpid());
+    g_autofree char *processes = g_strdup_printf("%d\n", (int)getpid());
+    fake_host_write_file(&fixture->host, cgroup, "0::/qemu\n");
+    fake_host_write_file(&fixture->host, "/sys/fs/cgroup/qemu/cgroup.procs", processes);
+    fake_host_write_file(&fixture->host, "/sys/fs/cgroup/qemu/memory.reclaim", "");
+    fixture->host.available_bytes = MIB;
+    fake_host_write(&fixture->host);
+}
+
 static void test_every_event_of_the_schema_comes_as_it_says(void **state)
 {
     Fixture *fixture = *state;
     wait_until_web_reports(fixture);
+    tell(fixture, "reserve", "{'bytes': 1048576, 'hold-ms': 100}");
+    wait_for_event(fixture, "CLAIM_EXPIRED");
+    make_host_critical(fixture);
+    wait_for_event(fixture, "HOST_PRESSURE");
     tell(fixture, "set-target", "{'name': 'web', 'bytes': 536870912}");
     wait_for_event(fixture, "GUEST_TARGET_REACHED");
     fake_qemu_set_rate(fixture->qemu, 0);
-    tell(fixture, "set-target", "{'name': 'web', 'bytes': 805306368}");
+    tell(fixture, "set-target", "{'name': 'web', 'bytes': 268435456}");
     wait_for_event(fixture, "GUEST_STALLED");
+    wait_for_event(fixture, "GUEST_FORCED_RECLAIM");
     fake_qemu_set_rate(fixture->qemu, GUEST_BYTES);
-    tell(fixture, "set-target", "{'name': 'web', 'bytes': 536870912}");
-    wait_for(fake_qemu_actual_bytes(fixture->qemu) == 536870912, 20 * SECOND_US);
+    tell(fixture, "set-target", "{'name': 'web', 'bytes': 629145600}");
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == 629145600, 20 * SECOND_US);
     wait_until_web_reports(fixture);
-    fake_qemu_take_back(fixture->qemu, 600 * MIB);
+    fake_qemu_take_back(fixture->qemu, 700 * MIB);
     wait_for_event(fixture, "GUEST_AUTO_DEFLATED");
     ResidentShow *show = resident_show_new(GUEST_BYTES);
     tell(fixture, "set-target", "{'name': 'web', 'bytes': 268435456}");

@@ -164,6 +164,58 @@ static void law_2_memory_is_promised_only_after_it_has_come_back(void **unused)
     for_random_states(__func__, check_conservation);
 }
 
+// Guests that come and go to their targets, and reservations that come, are granted and end, as the
+// controller plays it: what guests may hold and what is reserved together stay within the budget.
+static void play_reservations(Random *random, State *state)
+{
+    int64_t budget_bytes = sum_held(state) + random_between(random, 0, sum_held(state));
+    int64_t granted_bytes = 0;
+    int64_t wanted_bytes = 0;
+    for (int step = 0; step < 8; step++) {
+        if (wanted_bytes == 0 && random_chance(random, 50)) {
+            wanted_bytes = random_between(random, 1, budget_bytes);
+        }
+        if (random_chance(random, 20)) {
+            granted_bytes = 0; // expired or released
+        }
+        state->host.budget_bytes = budget_bytes - granted_bytes;
+        state->host.budget_bytes -= policy_min(
+            wanted_bytes, policy_reservable_bytes(&state->host, state->guests, state->count));
+        policy_plan(&state->host, state->guests, state->count);
+        int64_t sum = 0;
+        for (size_t i = 0; i < state->count; i++) {
+            sum += policy_max(held(&state->guests[i]), state->guests[i].plan_bytes);
+        }
+        assert_true(sum + granted_bytes <= budget_bytes);
+        int64_t held_bytes = policy_held_bytes(state->guests, state->count);
+        if (wanted_bytes > 0 && held_bytes + granted_bytes + wanted_bytes <= budget_bytes) {
+            granted_bytes += wanted_bytes;
+            wanted_bytes = 0;
+        }
+        for (size_t i = 0; i < state->count; i++) {
+            PolicyGuest *guest = &state->guests[i];
+            guest->target_bytes = guest->plan_bytes;
+            guest->ceiling_bytes = policy_max(guest->ceiling_bytes, guest->plan_bytes);
+            if (random_chance(random, 60)) { // it has followed
+                guest->actual_bytes = guest->target_bytes;
+                guest->ceiling_bytes = guest->target_bytes;
+            }
+            guest->demand.committed_bytes = random_between(random, 0, guest->size_bytes);
+        }
+    }
+}
+
+static void law_2_holds_for_what_is_reserved_too(void **unused)
+{
+    (void)unused;
+    static State state;
+    Random random = random_begin(__func__);
+    for (int i = 0; i < STATES / 10; i++) {
+        random_state(&random, &state);
+        play_reservations(&random, &state);
+    }
+}
+
 static void check_stale(Random *random, const State *before, const State *after)
 {
     (void)random;
@@ -494,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(law_1_a_target_is_never_outside_min_and_max),
         cmocka_unit_test(law_2_memory_is_promised_only_after_it_has_come_back),
+        cmocka_unit_test(law_2_holds_for_what_is_reserved_too),
         cmocka_unit_test(law_3_a_guest_without_a_fresh_report_is_never_shrunk),
         cmocka_unit_test(law_4_under_scarcity_the_shares_are_weighted_max_min_fair),
         cmocka_unit_test(law_4_a_guest_that_is_cut_gains_nothing_by_claiming_more),

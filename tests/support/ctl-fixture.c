@@ -96,6 +96,31 @@ static json_t *query_status(void *context, const QmpCommand *command, json_t *ar
     return json_pack("{s:s}", "mode", "observe");
 }
 
+static json_t *claim(void *context, const QmpCommand *command, json_t *arguments, GError **error)
+{
+    (void)command;
+    (void)error;
+    FakeController *fake = context;
+    json_decref(fake->last_claim);
+    fake->last_claim = json_incref(arguments);
+    return fake->denies ? json_pack("{s:b, s:I, s:I}", "granted", 0, "bytes",
+                                    (json_int_t)(100 * MIB), "elapsed-us", (json_int_t)0)
+                        : json_pack("{s:b, s:i, s:I, s:I}", "granted", 1, "id", 7, "bytes",
+                                    (json_int_t)(512 * MIB), "elapsed-us", (json_int_t)1500000);
+}
+
+static json_t *query_claims(void *context, const QmpCommand *command, json_t *arguments,
+                            GError **error)
+{
+    (void)context;
+    (void)command;
+    (void)arguments;
+    (void)error;
+    return json_pack("[{s:i, s:s, s:s, s:I, s:b, s:I}]", "id", 7, "kind", "reservation", "name",
+                     "web2", "bytes", (json_int_t)(512 * MIB), "granted", 1, "left-us",
+                     (json_int_t)90000000);
+}
+
 static json_t *accept_anything(void *context, const QmpCommand *command, json_t *arguments,
                                GError **error)
 {
@@ -112,6 +137,18 @@ static const QmpArgument target_arguments[] = {
     {.name = "bytes", .type = JSON_INTEGER, .nullable = true},
     {0}};
 static const QmpArgument mode_arguments[] = {{.name = "mode", .type = JSON_STRING}, {0}};
+static const QmpArgument reserve_arguments[] = {
+    {.name = "bytes", .type = JSON_INTEGER},
+    {.name = "name", .type = JSON_STRING, .optional = true},
+    {.name = "timeout-ms", .type = JSON_INTEGER},
+    {.name = "hold-ms", .type = JSON_INTEGER, .optional = true},
+    {0}};
+static const QmpArgument prepare_arguments[] = {
+    {.name = "name", .type = JSON_STRING},
+    {.name = "timeout-ms", .type = JSON_INTEGER},
+    {.name = "hold-ms", .type = JSON_INTEGER, .optional = true},
+    {0}};
+static const QmpArgument id_arguments[] = {{.name = "id", .type = JSON_INTEGER}, {0}};
 static const QmpCommand fake_commands[] = {
     {.name = "qmp_capabilities", .handler = accept_anything},
     {.name = "query-guests", .handler = query_guests},
@@ -120,6 +157,10 @@ static const QmpCommand fake_commands[] = {
     {.name = "set-mode", .arguments = mode_arguments, .handler = accept_anything},
     {.name = "query-status", .handler = query_status},
     {.name = "query-host", .handler = accept_anything},
+    {.name = "reserve", .arguments = reserve_arguments, .handler = claim},
+    {.name = "prepare", .arguments = prepare_arguments, .handler = claim},
+    {.name = "release", .arguments = id_arguments, .handler = claim},
+    {.name = "query-claims", .handler = query_claims},
     {0},
 };
 
@@ -174,6 +215,7 @@ int ctl_fixture_tear_down(void **state)
     fclose(fixture->context.err);
     free(fixture->out);
     free(fixture->err);
+    json_decref(fixture->fake.last_claim);
     g_free(fixture->path);
     scratch_clear(&fixture->scratch);
     g_free(fixture);

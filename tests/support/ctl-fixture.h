@@ -5,6 +5,7 @@
 #pragma once
 
 #include "host-controller/ctl/commands.h"
+#include "protocol/json.h"
 #include "tests/support/scratch.h"
 #include "tests/support/socket-thread.h"
 
@@ -19,6 +20,8 @@ typedef struct FakeController {
     bool leaves_at_set;       // closes the connection then
     const char *held_by;      // the rule that keeps any target from being carried out; NULL: none
     const char *first_state;  // shown at the first look instead of the true one
+    bool denies;              // whatever is reserved or prepared
+    json_t *last_claim;       // the arguments of the last such command, owned; NULL: none
     // How it stands.
     int64_t actual_bytes;
     int64_t target_bytes;

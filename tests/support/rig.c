@@ -73,6 +73,7 @@ int rig_tear_down(void **state)
     g_free(rig->socket_path);
     g_free(rig->log_path);
     g_free(rig->directory);
+    g_free(rig->host_root);
     g_free(rig);
     return status == 0 ? 0 : -1;
 }
@@ -161,12 +162,23 @@ static bool try_connect(Rig *rig)
 
 void rig_start(Rig *rig)
 {
-    const char *const arguments[] = {rig->program, "--verbose", "--config", rig->config_path, NULL};
+    const char *const arguments[] = {rig->program,
+                                     "--verbose",
+                                     "--config",
+                                     rig->config_path,
+                                     rig->host_root ? "--host-root" : NULL,
+                                     rig->host_root,
+                                     NULL};
     g_autoptr(GError) error = NULL;
     rig->controller =
         process_start(&(ProcessOptions){.arguments = arguments, .log_path = rig->log_path}, &error);
     assert_no_error(error);
     wait_for(try_connect(rig), PATIENCE_US);
+}
+
+void rig_use_host(Rig *rig, const char *root)
+{
+    rig->host_root = g_strdup(root);
 }
 
 bool rig_is_complete(const Rig *rig)

@@ -31,6 +31,7 @@ typedef struct Rig {
     char *socket_path;
     char *log_path;
     char *directory;   // in which guests are found; not made by itself
+    char *host_root;   // where the controller has its /proc and /sys; NULL: the running system's
     GPtrArray *guests; // RigGuest*
     Process *controller;
     LineClient control;
@@ -58,6 +59,8 @@ void rig_end_guest(Rig *rig, RigGuest *guest);
 void rig_configure(Rig *rig, int64_t budget_bytes, const char *more);
 // Starts the controller and connects to it.
 void rig_start(Rig *rig);
+// Gives the controller a host of its own (tests/support/fake-host.h); before the start.
+void rig_use_host(Rig *rig, const char *root);
 // Configures, starts, and waits until every guest is known and every agent reports.
 void rig_run(Rig *rig, int64_t budget_bytes);
 

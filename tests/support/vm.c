@@ -130,6 +130,10 @@ static void add_devices(GStrvBuilder *arguments, const Vm *vm, const VmOptions *
         add(arguments, "-drive");
         add(arguments, "if=none,id=snapshots,file=null-co://,snapshot=on");
     }
+    if (options->data_path) {
+        add(arguments, "-drive");
+        add(arguments, "file=%s,format=raw,if=virtio,readonly=on", options->data_path);
+    }
     if (options->incoming) {
         add(arguments, "-incoming");
         add(arguments, "unix:%s", vm->incoming_path);

@@ -47,11 +47,12 @@ typedef struct VmOptions {
     bool deflate_on_oom;
     VmBalloon balloon;
     bool without_agent;
-    bool without_port;  // the agent's port is missing until vm_plug_port()
-    bool snapshots;     // vm_save() and vm_load() can be used
-    bool incoming;      // does not boot but waits for vm_migrate()
-    int64_t zram_bytes; // swap on compressed memory
-    bool locked_memory; // QEMU locks all its memory, so that ballooning frees none of it
+    bool without_port;     // the agent's port is missing until vm_plug_port()
+    bool snapshots;        // vm_save() and vm_load() can be used
+    bool incoming;         // does not boot but waits for vm_migrate()
+    int64_t zram_bytes;    // swap on compressed memory
+    const char *data_path; // a disk that the guest can read, of no file system; NULL: none
+    bool locked_memory;    // QEMU locks all its memory, so that ballooning frees none of it
     const char *kernel_arguments;
 } VmOptions;
 

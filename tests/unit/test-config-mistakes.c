@@ -113,7 +113,18 @@ static const struct {
     {"[host]\nreserve=100%\n", "a.conf:2: [host] reserve: '100%' is not below 100%, so that "
                                "something is left for guests"},
     {"[host]\nbudget=some\n",
-     "a.conf:2: [host] budget: 'some' is not a size such as 512M or 4G, nor auto"},
+     "a.conf:2: [host] budget: 'some' is not a size such as 512M or 4G, nor auto or cgroup:/PATH"},
+    {"[host]\nbudget=cgroup:machine.slice\n",
+     "a.conf:2: [host] budget: 'cgroup:machine.slice' is not the path of a control group such as "
+     "cgroup:/machine.slice"},
+    {"[host]\nbudget=cgroup:/../etc\n",
+     "a.conf:2: [host] budget: 'cgroup:/../etc' is not the path of a control group such as "
+     "cgroup:/machine.slice"},
+    {"[host]\nksm=on\n", "a.conf:2: [host] ksm: 'on' is not auto or off"},
+    {"[host]\nksm-time=0%\n",
+     "a.conf:2: [host] ksm-time: '0%' is not a percentage of a processor above 0%"},
+    {"[host]\nlast-resort=kill\n",
+     "a.conf:2: [host] last-resort: 'kill' is not off or memory.reclaim"},
     {"[host]\nbudget=0\n", "a.conf:2: [host] budget: '0' is not above 0"},
     {"[defaults]\nmin=101%\n",
      "a.conf:2: [defaults] min: '101%' is not a percentage from 0% to 100%"},

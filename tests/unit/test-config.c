@@ -48,7 +48,20 @@ static void test_an_empty_file_means_the_defaults(void **state)
     assert_null(config->readonly_path);
     assert_percent(&config->reserve, 10);
     assert_true(config->budget_auto);
+    assert_null(config->budget_group);
+    assert_false(config->ksm_auto);
+    assert_int_equal(config->ksm_permyriad, 1000);
+    assert_false(config->last_resort);
     assert_int_equal(config->guests->len, 0);
+}
+
+static void test_a_control_group_can_limit_the_budget(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Config) config = load_text(*state, "[host]\nbudget=cgroup:/machine.slice\n", &error);
+    assert_no_error(error);
+    assert_true(config->budget_auto);
+    assert_string_equal(config->budget_group, "/machine.slice");
 }
 
 static void test_a_missing_file_means_the_defaults_when_it_is_optional(void **state)
@@ -69,6 +82,7 @@ static void test_every_key_is_taken_over(void **state)
                                          "readonly-group=daemon\n"
                                          "on-exit=release\n"
                                          "[host]\nreserve=2G\nbudget=80%\n"
+                                         "ksm=auto\nksm-time=2.5%\nlast-resort=memory.reclaim\n"
                                          "[guest web 1]\nqmp=/run/w.qmp\nagent=/run/w.agent\n"
                                          "min=512M\nmax=75%\nweight=10000\nmanage=no\n",
                                          &error);
@@ -82,6 +96,10 @@ static void test_every_key_is_taken_over(void **state)
     assert_bytes(&config->reserve, INT64_C(2) << 30);
     assert_false(config->budget_auto);
     assert_percent(&config->budget, 80);
+    assert_null(config->budget_group);
+    assert_true(config->ksm_auto);
+    assert_int_equal(config->ksm_permyriad, 250);
+    assert_true(config->last_resort);
     const GuestConfig *guest = guest_at(config, 0);
     assert_string_equal(guest->name, "web 1");
     assert_string_equal(guest->qmp_path, "/run/w.qmp");
@@ -274,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_an_empty_file_means_the_defaults),
+        TEST(test_a_control_group_can_limit_the_budget),
         TEST(test_a_missing_file_means_the_defaults_when_it_is_optional),
         TEST(test_every_key_is_taken_over),
         TEST(test_a_guest_has_the_built_in_values_for_what_nobody_says),

@@ -216,7 +216,9 @@ static void test_text_of_a_peer_cannot_steer_the_terminal(void **state)
 
 #define HOST(overcommitted)                                                                        \
     "{'mode': 'balance', 'budget': 12884901888, 'total': 17179869184, 'available': 3460300800,"    \
-    " 'sum-actual': 11811160064, 'sum-target': 10737418240, 'overcommitted': " overcommitted "}"
+    " 'sum-actual': 11811160064, 'sum-target': 10737418240, 'state': 'calm',"                      \
+    " 'reserve': 1073741824, 'non-guest': 536870912, 'reserved': 0, 'free': 1073741824,"           \
+    " 'overcommitted': " overcommitted "}"
 
 static char *status_text(const char *host_json, const TextStyle *style)
 {
@@ -239,11 +241,16 @@ static void test_status_shows_controller_and_host(void **state)
                               "  configuration         /etc/a.conf\n"
                               "  guests                6 known, 5 connected, 2 reporting\n"
                               "Host\n"
+                              "  state                 calm\n"
                               "  memory                16 GiB\n"
                               "  available             3300 MiB\n"
+                              "  to stay available     1024 MiB\n"
+                              "  used by others        512 MiB\n"
                               "  budget for guests     12 GiB\n"
                               "  guests have           11 GiB\n"
-                              "  guests are to have    10 GiB\n");
+                              "  guests are to have    10 GiB\n"
+                              "  reserved for a start  0 B\n"
+                              "  free                  1024 MiB\n");
 }
 
 static void test_an_overcommitted_host_is_said_in_words(void **state)
@@ -318,6 +325,16 @@ static void test_each_event_is_one_line_with_its_time(void **state)
          "web1  ballooning frees nothing: has 1 MiB, its QEMU holds 2 MiB"},
         {EVENT("HOST_OVERCOMMITTED", "{'needed': 2097152, 'budget': 1048576}"),
          "host  overcommitted: guests need at least 2 MiB, the budget is 1 MiB"},
+        {EVENT("HOST_OVERCOMMITTED",
+               "{'needed': 2097152, 'budget': 1048576, 'best-moved': 'web2'}"),
+         "host  overcommitted: guests need at least 2 MiB, the budget is 1 MiB; best moved away: "
+         "web2"},
+        {EVENT("HOST_PRESSURE", "{'state': 'scarce', 'available': 2097152, 'budget': 1048576}"),
+         "host  scarce: 2 MiB available, the budget is 1 MiB"},
+        {EVENT("CLAIM_EXPIRED", "{'id': 3, 'kind': 'reservation', 'bytes': 1048576}"),
+         "host  reservation of 1 MiB has expired: nobody released it"},
+        {EVENT("GUEST_FORCED_RECLAIM", "{'name': 'web1', 'bytes': 1048576, 'group': '/x'}"),
+         "web1  gives nothing: the host takes 1 MiB from its QEMU"},
         {EVENT("NEWS", "{'a': 1}"), "host  NEWS {\"a\":1}"},
     };
     (void)state;

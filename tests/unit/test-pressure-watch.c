@@ -4,7 +4,7 @@
 // TCP connection, whose urgent data is what else poll() calls POLLPRI.
 #include "tests/test.h"
 
-#include "agent/pressure-watch.h"
+#include "protocol/transport/pressure-watch.h"
 #include "tests/support/deadline.h"
 #include "tests/support/scratch.h"
 
@@ -21,13 +21,11 @@
 static void test_ten_milliseconds_in_half_a_second_are_asked_for(void **state)
 {
     const Scratch *scratch = *state;
-    // Makes the folder.
-    g_autofree char *path = scratch_write(scratch, "proc/pressure/memory", "", -1);
-    assert_int_equal(unlink(path), 0);
+    g_autofree char *path = scratch_path(scratch, "memory");
     assert_int_equal(mkfifo(path, 0600), 0);
     int64_t window_us = 0;
     const char *why = NULL;
-    int fd = pressure_trigger_open(scratch->folder, &window_us, &why);
+    int fd = pressure_trigger_open(path, &window_us, &why);
     assert_true(fd >= 0);
     assert_int_equal(window_us, 500000);
     char text[64];
@@ -40,23 +38,22 @@ static void test_ten_milliseconds_in_half_a_second_are_asked_for(void **state)
 static void test_a_kernel_without_pressure_has_no_trigger_and_says_why(void **state)
 {
     const Scratch *scratch = *state;
+    g_autofree char *path = scratch_path(scratch, "memory");
     int64_t window_us;
     const char *why = NULL;
-    assert_int_equal(pressure_trigger_open(scratch->folder, &window_us, &why), -1);
+    assert_int_equal(pressure_trigger_open(path, &window_us, &why), -1);
     assert_string_equal(why, g_strerror(ENOENT));
 }
 
 static void test_a_kernel_that_refuses_every_window_has_no_trigger_and_says_why(void **state)
 {
     const Scratch *scratch = *state;
-    g_autofree char *folder = scratch_path(scratch, "proc/pressure");
-    g_autofree char *path = scratch_path(scratch, "proc/pressure/memory");
-    assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
+    g_autofree char *path = scratch_path(scratch, "memory");
     // Opens for writing, takes nothing.
     assert_int_equal(symlink("/dev/full", path), 0);
     int64_t window_us;
     const char *why = NULL;
-    assert_int_equal(pressure_trigger_open(scratch->folder, &window_us, &why), -1);
+    assert_int_equal(pressure_trigger_open(path, &window_us, &why), -1);
     assert_string_equal(why, g_strerror(ENOSPC));
 }
 

@@ -51,6 +51,49 @@ static void test_what_cannot_be_read_is_not_known(void **state)
     assert_int_equal(bytes, 5);
 }
 
+// The same for what a guest of 1 GiB has in use.
+static bool read_guest(const char *text, int64_t *bytes)
+{
+    Scratch scratch;
+    scratch_init(&scratch);
+    g_free(scratch_write(&scratch, "proc/7/status", text, -1));
+    bool read = process_memory_read_guest(scratch.folder, 7, GIB, bytes);
+    scratch_clear(&scratch);
+    return read;
+}
+
+static void test_what_a_guest_uses_is_what_cannot_be_dropped(void **state)
+{
+    (void)state;
+    int64_t bytes = 0;
+    assert_true(read_guest("Name:\tqemu-system-x86\nVmSize:\t 1100000 kB\nVmRSS:\t 999 kB\n"
+                           "RssAnon:\t 100 kB\nRssFile:\t 50 kB\nRssShmem:\t 20 kB\n"
+                           "VmSwap:\t 3 kB\nHugetlbPages:\t 2048 kB\n",
+                           &bytes));
+    assert_int_equal(bytes, 2171 * 1024);
+    assert_true(read_guest("Name:\tkvm\nVmSize:\t 1100000 kB\nRssAnon:\t 7 kB\n", &bytes));
+    assert_int_equal(bytes, 7 * 1024);
+}
+
+static void test_a_process_that_cannot_be_the_guests_is_not_taken_for_it(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        // A manager, which handed QEMU its socket.
+        "Name:\tlibvirtd\nVmSize:\t 1100000 kB\nRssAnon:\t 100 kB\n",
+        "Name:\tkvmtool\nVmSize:\t 1100000 kB\nRssAnon:\t 100 kB\n",
+        // One that does not map as much as the guest has, or nothing any more.
+        "Name:\tqemu-img\nVmSize:\t 1000000 kB\nRssAnon:\t 100 kB\n",
+        "Name:\tqemu-system-x86\nState:\tZ (zombie)\n",
+    };
+    int64_t bytes = 5;
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        assert_false(read_guest(texts[i], &bytes));
+    }
+    assert_int_equal(bytes, 5);
+}
+
 static void test_our_own_process_is_seen_to_grow(void **state)
 {
     (void)state;
@@ -99,6 +142,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resident_memory_is_read_with_huge_pages),
         cmocka_unit_test(test_what_cannot_be_read_is_not_known),
+        cmocka_unit_test(test_what_a_guest_uses_is_what_cannot_be_dropped),
+        cmocka_unit_test(test_a_process_that_cannot_be_the_guests_is_not_taken_for_it),
         cmocka_unit_test(test_our_own_process_is_seen_to_grow),
         cmocka_unit_test(test_only_what_cannot_be_otherwise_is_called_ineffective),
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernel's own alarm clock: a PSI trigger, which wakes the agent when tasks have stalled for
+// The kernel's own alarm clock: a PSI trigger, which wakes its owner when tasks have stalled for
 // want of memory for 10 ms within half a second. It costs nothing until it fires.
 //
 // A window of half a second needs CAP_SYS_RESOURCE. Without it newer kernels take windows of whole
@@ -15,10 +15,14 @@
 
 #define PRESSURE_BEST_WINDOW_US 500000
 
-// Sets up the best trigger that the kernel grants on /proc/pressure/memory below `root` ("" for the
-// running system). Returns its descriptor, which says POLLPRI when it fires, and its window; -1
-// when there is none, `*why` then being what the kernel said (borrowed).
-int pressure_trigger_open(const char *root, int64_t *window_us, const char **why);
+// Where the kernel tells of the whole system's pressure; a control group's is in its
+// memory.pressure.
+#define PRESSURE_MEMORY_PATH "/proc/pressure/memory"
+
+// Sets up the best trigger that the kernel grants on the pressure file at `path`. Returns its
+// descriptor, which says POLLPRI when it fires, and its window; -1 when there is none, `*why` then
+// being what the kernel said (borrowed).
+int pressure_trigger_open(const char *path, int64_t *window_us, const char **why);
 
 typedef struct PressureWatch PressureWatch;
 

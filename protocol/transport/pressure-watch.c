@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/pressure-watch.h"
+#include "protocol/transport/pressure-watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +23,8 @@ struct PressureWatch {
     void *context;
 };
 
-int pressure_trigger_open(const char *root, int64_t *window_us, const char **why)
+int pressure_trigger_open(const char *path, int64_t *window_us, const char **why)
 {
-    g_autofree char *path = g_strconcat(root, "/proc/pressure/memory", NULL);
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     for (size_t i = 0; fd >= 0 && i < G_N_ELEMENTS(triggers); i++) {
         // The kernel wants the terminating NUL too.
