@@ -138,6 +138,7 @@ $(BUILD)/debian/guest/initrd.gz: $(BUILD)/guest/initrd.gz tests/e2e-packages/bui
                                  tests/e2e-packages/test-shell.service \
                                  $(wildcard build/deb/*.deb build/deb-next/*.deb)
 	tests/e2e-packages/build-image.sh $(@D) build/guest/kernel build/deb build/deb-next
+	ln -sf ../aerostat-controller $(BUILD)/debian/
 
 .PHONY: tests $(addprefix list-,$(TEST_KINDS) fuzz)
 tests: $(filter-out $(call test_programs,e2e) $(call test_programs,e2e-packages),$(TESTS)) # the test programs, without guest images
@@ -149,17 +150,18 @@ FUZZERS := $(patsubst %.c,build/%,$(wildcard tests/fuzz/fuzz-*.c))
 fuzz-build: $(FUZZERS)
 list-fuzz:
 	@echo $(FUZZERS)
-$(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
-                                agent/*.[ch] host-controller/*.[ch] \
-                                host-controller/journal/*.[ch] host-controller/policy/*.[ch] \
-                                host-controller/sim/*.[ch])
+# With clang whatever CC is, and in a folder of their own.
+FUZZ_FLAGS := -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZED := $(patsubst %.c,build/fuzzed/%.o,$(call sources,protocol protocol/transport agent \
+            host-controller host-controller/journal host-controller/policy host-controller/sim))
+build/fuzzed/%.o: %.c
 	@mkdir -p $(@D)
-	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) -o $@ $< \
-	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
-	      $(call sources,host-controller host-controller/journal host-controller/policy \
-                      host-controller/sim) \
-	      $(procps_libs) $(http_libs) $(pkg_libs)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) \
+	      $(http_cflags) -MMD -MP -c -o $@ $<
+$(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o $(FUZZED)
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(procps_libs) $(http_libs) $(pkg_libs)
+-include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
 .PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo
 deps: ## install what building, testing and the demo need
@@ -185,7 +187,7 @@ check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards agai
 lint: ## form, architecture, analysers
 	tests/check.sh lint
 
-fuzz: ## fuzz for FUZZ_SECONDS each (default 10)
+fuzz: ## fuzz for FUZZ_SECONDS each (default 7)
 	tests/check.sh fuzz
 
 bench: deps ## measure; writes build/bench.json
