@@ -163,7 +163,7 @@ $(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o $(FUZZED)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(procps_libs) $(http_libs) $(pkg_libs)
 -include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
-.PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo
+.PHONY: deps check check-quick check-e2e check-metrics lint fuzz coverage valgrind bench demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -189,6 +189,13 @@ lint: ## form, architecture, analysers
 
 fuzz: ## fuzz for FUZZ_SECONDS each (default 7)
 	tests/check.sh fuzz
+
+coverage: deps ## how much of the code the tests run
+	tests/coverage.sh
+
+valgrind: deps ## the unit tests under valgrind: minutes
+	packaging/install-dependencies.sh --valgrind
+	tests/check.sh valgrind
 
 bench: deps ## measure; writes build/bench.json
 	@$(MAKE) -s -j2 all $(BENCHES) $(BUILD)/guest/initrd.gz
