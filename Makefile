@@ -114,14 +114,15 @@ test_sources = $(filter-out $(if $(libvirt),,tests/$(1)/test-libvirt-%),$(wildca
 test_programs = $(patsubst %.c,$(BUILD)/%,$(call test_sources,$(1)))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
-$(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+SOAK := $(BUILD)/tests/soak/soak
+$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
                                  $(BUILD)/libsim.a $(if $(libvirt),$(BUILD)/libbridge.a) \
                                  $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(http_libs) $(cmocka_libs) $(pkg_libs)
 
-$(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(foreach test,$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
@@ -163,7 +164,7 @@ $(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o $(FUZZED)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(procps_libs) $(http_libs) $(pkg_libs)
 -include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
-.PHONY: deps check check-quick check-e2e check-metrics lint fuzz coverage valgrind bench demo
+.PHONY: deps check check-quick check-e2e soak soak-faults check-metrics lint fuzz coverage valgrind bench demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -179,6 +180,15 @@ check-quick: ## unit, property and integration tests: seconds, no root, no netwo
 
 check-e2e: deps ## the tests on real guests
 	tests/check.sh e2e
+
+soak: deps ## HOURS (default 1) of real and fake guests under random load; 30 virtual days
+	@$(MAKE) -s -j2 all $(SOAK) $(BUILD)/guest/initrd.gz
+	AEROSTAT_BUILD=$(BUILD) AEROSTAT_SOAK_HOURS=$(or $(HOURS),1) $(SOAK)
+	tests/soak/virtual.sh
+
+soak-faults: deps ## the fault tests with 200 kills and stops of 30 s: an hour
+	AEROSTAT_FAULT_ROUNDS=200 AEROSTAT_FAULT_PAUSE_S=30 AEROSTAT_TEST_DEADLINE=7200 \
+	    tests/check.sh faults
 
 check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards against a real Prometheus
 	cd contrib/prometheus && promtool check config prometheus.yml && promtool test rules tests.yml
