@@ -122,14 +122,15 @@ test_sources = $(filter-out $(if $(libvirt),,tests/$(1)/test-libvirt-%),$(wildca
 test_programs = $(patsubst %.c,$(BUILD)/%,$(call test_sources,$(1)))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
-$(TESTS) $(BENCHES) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+SOAK := $(BUILD)/tests/soak/soak
+$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
                                  $(BUILD)/libsim.a $(if $(libvirt),$(BUILD)/libbridge.a) \
                                  $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(http_libs) $(ncurses_libs) $(cmocka_libs) $(pkg_libs)
 
-$(foreach test,$(TESTS) $(BENCHES) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(foreach test,$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
@@ -146,6 +147,7 @@ $(BUILD)/debian/guest/initrd.gz: $(BUILD)/guest/initrd.gz tests/e2e-packages/bui
                                  tests/e2e-packages/test-shell.service \
                                  $(wildcard build/deb/*.deb build/deb-next/*.deb)
 	tests/e2e-packages/build-image.sh $(@D) build/guest/kernel build/deb build/deb-next
+	ln -sf ../aerostat-controller $(BUILD)/debian/
 
 .PHONY: tests $(addprefix list-,$(TEST_KINDS) fuzz)
 tests: $(filter-out $(call test_programs,e2e) $(call test_programs,e2e-packages),$(TESTS)) # the test programs, without guest images
@@ -157,19 +159,20 @@ FUZZERS := $(patsubst %.c,build/%,$(wildcard tests/fuzz/fuzz-*.c))
 fuzz-build: $(FUZZERS)
 list-fuzz:
 	@echo $(FUZZERS)
-$(FUZZERS): build/tests/fuzz/%: tests/fuzz/%.c $(wildcard protocol/*.[ch] protocol/transport/*.[ch] \
-                                agent/*.[ch] host-controller/*.[ch] \
-                                host-controller/journal/*.[ch] host-controller/policy/*.[ch] \
-                                host-controller/sim/*.[ch])
+# With clang whatever CC is, and in a folder of their own.
+FUZZ_FLAGS := -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZED := $(patsubst %.c,build/fuzzed/%.o,$(call sources,protocol protocol/transport agent \
+            host-controller host-controller/journal host-controller/policy host-controller/sim))
+build/fuzzed/%.o: %.c
 	@mkdir -p $(@D)
-	clang -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	      -fno-sanitize-recover=all $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) $(http_cflags) -o $@ $< \
-	      $(wildcard protocol/*.c protocol/transport/*.c) $(call sources,agent) \
-	      $(call sources,host-controller host-controller/journal host-controller/policy \
-                      host-controller/sim) \
-	      $(procps_libs) $(http_libs) $(pkg_libs)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) \
+	      $(http_cflags) -MMD -MP -c -o $@ $<
+$(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o $(FUZZED)
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(procps_libs) $(http_libs) $(pkg_libs)
+-include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
-.PHONY: deps check check-quick check-e2e check-metrics lint fuzz bench demo
+.PHONY: deps check check-quick check-e2e soak soak-faults check-metrics lint fuzz coverage valgrind bench demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -186,6 +189,15 @@ check-quick: ## unit, property and integration tests: seconds, no root, no netwo
 check-e2e: deps ## the tests on real guests
 	tests/check.sh e2e
 
+soak: deps ## HOURS (default 1) of real and fake guests under random load; 30 virtual days
+	@$(MAKE) -s -j2 all $(SOAK) $(BUILD)/guest/initrd.gz
+	AEROSTAT_BUILD=$(BUILD) AEROSTAT_SOAK_HOURS=$(or $(HOURS),1) $(SOAK)
+	tests/soak/virtual.sh
+
+soak-faults: deps ## the fault tests with 200 kills and stops of 30 s: an hour
+	AEROSTAT_FAULT_ROUNDS=200 AEROSTAT_FAULT_PAUSE_S=30 AEROSTAT_TEST_DEADLINE=7200 \
+	    tests/check.sh faults
+
 check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards against a real Prometheus
 	cd contrib/prometheus && promtool check config prometheus.yml && promtool test rules tests.yml
 	AEROSTAT_BUILD=$(BUILD) tests/metrics/check-dashboards.py
@@ -193,8 +205,15 @@ check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards agai
 lint: ## form, architecture, analysers
 	tests/check.sh lint
 
-fuzz: ## fuzz for FUZZ_SECONDS each (default 10)
+fuzz: ## fuzz for FUZZ_SECONDS each (default 7)
 	tests/check.sh fuzz
+
+coverage: deps ## how much of the code the tests run
+	tests/coverage.sh
+
+valgrind: deps ## the unit tests under valgrind: minutes
+	packaging/install-dependencies.sh --valgrind
+	tests/check.sh valgrind
 
 bench: deps ## measure; writes build/bench.json
 	@$(MAKE) -s -j2 all $(BENCHES) $(BUILD)/guest/initrd.gz

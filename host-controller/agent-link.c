@@ -204,11 +204,20 @@ static bool on_ended(LineChannel *channel, LineChannelEnd end, const char *messa
 
 static const LineChannelHandlers channel_handlers = {.line = on_line, .ended = on_ended};
 
+void agent_link_ask_anew(AgentLink *link)
+{
+    // One that was not answered yet waits for whoever opens the port: no second one beside it,
+    // however often a QEMU says so.
+    if (link->state > STATE_SYNCING) {
+        send_sync(link);
+    }
+}
+
 static void on_timer(void *context)
 {
     AgentLink *link = context;
     if (link->state == STATE_REPORTING) {
-        send_sync(link);
+        agent_link_ask_anew(link);
         return;
     }
     if (link->state != STATE_WAITING) {

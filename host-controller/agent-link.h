@@ -30,6 +30,10 @@ void agent_link_free(AgentLink *link);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AgentLink, agent_link_free)
 
+// The agent may be another one: it is asked anew, on the same connection, unless it has just been.
+// QEMU keeps the question while nobody has the port open, and whoever opens it next has it at once.
+void agent_link_ask_anew(AgentLink *link);
+
 // Whether the agent reports.
 bool agent_link_is_connected(const AgentLink *link);
 

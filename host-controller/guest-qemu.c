@@ -223,6 +223,16 @@ static void on_device_deleted(Guest *guest, const json_t *data)
     guest_ask_balloon(guest);
 }
 
+// A port was closed or opened in the guest: its agent restarts, and a new one waits to be asked.
+// Which port is not asked, as its device may have any id.
+static void on_port_change(Guest *guest, const json_t *data)
+{
+    (void)data;
+    if (guest->link) {
+        agent_link_ask_anew(guest->link);
+    }
+}
+
 static const struct {
     const char *name;
     void (*handle)(Guest *guest, const json_t *data); // data may be NULL
@@ -238,6 +248,7 @@ static const struct {
     {"MIGRATION", on_migration_event},
     {"DEVICE_DELETED", on_device_deleted},
     {"MEMORY_DEVICE_SIZE_CHANGE", on_size_change},
+    {"VSERPORT_CHANGE", on_port_change},
 };
 
 static void on_qmp_event(QmpClient *client, const char *name, const json_t *data, void *context)

@@ -4,11 +4,12 @@
 # Installs what is missing on Debian, Ubuntu or a Fedora-like system to build, check and demonstrate
 # aerostat. When nothing is missing it says nothing and asks no network.
 #
-#   install-dependencies.sh [--build-only | --packages | --package-checks] [--check]
+#   install-dependencies.sh [--build-only | --packages | --package-checks | --valgrind] [--check]
 #
 #   --build-only  only what building the programs needs
 #   --packages    what building them and making deb and rpm packages needs
 #   --package-checks   everything, and what checking those packages needs
+#   --valgrind    what building, testing and valgrind need
 #   --check       install nothing; list what is missing and exit with status 1 if anything is
 #
 # Tried on Debian 12. The names for other systems follow their package lists.
@@ -63,9 +64,11 @@ packages cmd:dh debhelper debhelper
 packages cmd:rpmbuild rpm rpm-build
 packages cmd:scdoc scdoc scdoc
 packages lib:libvirt libvirt-dev libvirt-devel
+valgrind cmd:valgrind valgrind valgrind
 package-checks cmd:lintian lintian -
 package-checks cmd:rpmlint rpmlint rpmlint
 package-checks cmd:debootstrap debootstrap debootstrap
+package-checks cmd:apparmor_parser apparmor -
 package-checks cmd:systemd-analyze systemd systemd
 NEEDS
 }
@@ -202,10 +205,11 @@ for option in "$@"; do
     case $option in
     --build-only) groups="build" ;;
     --packages) groups="build packages" ;;
+    --valgrind) groups="build check valgrind" ;;
     --package-checks) groups="build check guest packages package-checks" ;;
     --check) check=yes ;;
     *)
-        echo "usage: install-dependencies.sh [--build-only | --packages | --package-checks] [--check]" >&2
+        echo "usage: install-dependencies.sh [--build-only | --packages | --package-checks | --valgrind] [--check]" >&2
         exit 2
         ;;
     esac

@@ -4,7 +4,7 @@
 # Every check there is, stage by stage; a stage that fails does not keep the others from running.
 #
 # usage: check.sh [STAGE...]     stages: lint quick san e2e san-e2e fuzz (default: all of these)
-#                                and packages
+#                                and packages, valgrind, faults
 #
 # The last line says how much passed, failed and was skipped over everything that ran.
 set -u
@@ -88,11 +88,31 @@ stage_san_e2e() {
     san_flag=
 }
 
+# A part of e2e, for longer settings of its own (tests/e2e/fault-scene.h).
+stage_faults() {
+    make -s -j"$jobs" all
+    for name in guest host kill; do
+        program=build/tests/e2e/test-faults-$name
+        make -s "$program" && AEROSTAT_BUILD=build tests/run-tests.sh "$results" faults "$program"
+    done
+}
+
 stage_fuzz() {
     make -s -j"$jobs" fuzz-build || echo "0 1 0" >>"$results"
     for program in $(make -s list-fuzz); do
-        check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-10} s" tests/fuzz/run.sh "$program"
+        check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-7} s" tests/fuzz/run.sh "$program"
     done
+}
+
+# Reading what was never written is what the sanitizers do not see. test-agent-allocations has a
+# malloc() of its own, which valgrind's would hide.
+stage_valgrind() {
+    programs=$(make -s list-unit | tr ' ' '\n' | grep -v '/test-agent-allocations$')
+    # shellcheck disable=SC2086 # a list of programs
+    make -s -j"$jobs" all $programs || echo "0 1 0" >>"$results"
+    # shellcheck disable=SC2086
+    AEROSTAT_TEST_WRAPPER="valgrind -q --error-exitcode=99 --leak-check=full" \
+        tests/run-tests.sh "$results" "valgrind: unit" $programs
 }
 
 stage_packages() {
@@ -104,7 +124,7 @@ stage_packages() {
 [ $# -gt 0 ] || set -- lint quick san e2e san-e2e fuzz
 for stage in "$@"; do
     case $stage in
-    lint | quick | san | e2e | san-e2e | fuzz | packages) ;;
+    lint | quick | san | e2e | san-e2e | fuzz | packages | valgrind | faults) ;;
     *)
         echo "check.sh: there is no stage '$stage'" >&2
         exit 2

@@ -5,6 +5,8 @@
 #
 # usage: run-tests.sh RESULTS LABEL PROGRAM...
 #
+# AEROSTAT_TEST_WRAPPER, such as valgrind with its options, runs the programs.
+#
 # Prints a line a program and the whole output of one that fails. Appends "passed failed skipped" to
 # the file RESULTS for each. A program that crashes, hangs or tests nothing counts as a failure.
 set -u
@@ -25,7 +27,8 @@ log=$(mktemp)
 told=$(mktemp)
 trap 'rm -f "$log" "$told"' EXIT
 start=$(date +%s)
-G_DEBUG=fatal-criticals timeout -k 10 "$deadline_s" "$1" >"$log" 2>&1
+# shellcheck disable=SC2086 # the wrapper's options are words
+G_DEBUG=fatal-criticals timeout -k 10 "$deadline_s" ${AEROSTAT_TEST_WRAPPER:-} "$1" >"$log" 2>&1
 code=$?
 seconds=$(($(date +%s) - start))
 passed=$(grep -c '^\[       OK \]' "$log")

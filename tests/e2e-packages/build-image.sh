@@ -78,7 +78,7 @@ done
 work=$(mktemp -d "$outdir/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-wanted=systemd-sysv,udev,kmod,$(dependencies "${debs[@]}")
+wanted=systemd-sysv,udev,kmod,apparmor,$(dependencies "${debs[@]}")
 inputs="$wanted $(cat "$here"/{build-image.sh,test-shell.service} "$here/../guest/init" \
     "$kernel"/modules/*.ko | sha256sum)"
 [ "$(cat "$outdir/base.stamp" 2>/dev/null)" = "$inputs" ] || build_base

@@ -25,6 +25,8 @@ done
 
 lintian --allow-root --info --display-info --fail-on error,warning,info build/deb/*.changes
 
+apparmor_parser --skip-kernel-load --skip-cache packaging/apparmor/*
+
 # The threshold is ten times the exposure that systemd-analyze prints.
 rate() {
     dpkg-deb -x build/deb/"$1"_*.deb "$again/$1"

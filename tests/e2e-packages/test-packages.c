@@ -9,10 +9,16 @@
 #include "protocol/transport/unix-socket.h"
 #include "tests/support/agent-wire.h"
 
+#include <signal.h>
+
 #define MEMORY_BYTES (1024 * MIB)
 // Under emulation, on a busy machine.
-#define PATIENCE_US (120 * SECOND_US)
+#define PATIENCE_US (240 * SECOND_US)
 #define READY "ready"
+// Less than the guest's memory, so that its balloon is not empty.
+#define BUDGET_BYTES (MEMORY_BYTES - 64 * MIB)
+// A heartbeat is a second.
+#define REPORT_GAP_US (2 * SECOND_US)
 
 #define INSTALL "apt-get -qq install --allow-downgrades "
 #define AGENT_DEB "/packages/deb/aerostat-agent_*.deb"
@@ -24,6 +30,7 @@
 typedef struct Fixture {
     VmLab *lab;
     Vm *guest;
+    Process *controller; // on the host; NULL: none runs
 } Fixture;
 
 // --- the guest --------------------------------------------------------------------------------
@@ -100,7 +107,8 @@ static int end(void **state)
     return 0;
 }
 
-// The programs' folder has the Debian guest in it like the other test guest.
+// The programs' folder, with aerostat-controller in it, has the Debian guest in it like the other
+// test guest.
 static VmLab *new_lab(GError **error)
 {
     const char *build = g_getenv("AEROSTAT_BUILD");
@@ -118,7 +126,7 @@ static int boot(void **state)
     *state = fixture;
     fixture->lab = new_lab(&error);
     fixture->guest = fixture->lab ? vm_lab_add(fixture->lab, &options, &error) : NULL;
-    if (fixture->guest && vm_lab_wait_ready(fixture->lab, &error)) {
+    if (fixture->guest && vm_wait_ready(fixture->guest, PATIENCE_US, &error)) {
         do_in_guest(fixture->guest, "systemctl is-system-running --wait");
         vm_save(fixture->guest, READY, &error);
     }
@@ -130,8 +138,14 @@ static int boot(void **state)
 
 static int go_back(void **state)
 {
-    Vm *guest = ((Fixture *)*state)->guest;
+    Fixture *fixture = *state;
+    Vm *guest = fixture->guest;
     g_autoptr(GError) error = NULL;
+    if (fixture->controller) {
+        process_kill(fixture->controller, SIGKILL);
+        process_wait(fixture->controller, PATIENCE_US, NULL);
+        fixture->controller = NULL;
+    }
     // A machine's devices must be those of its saved state; without the port this fails, rightly.
     vm_unplug_port(guest, NULL);
     vm_load(guest, READY, &error);
@@ -226,6 +240,56 @@ static void test_what_was_removed_and_installed_again_runs(void **state)
     assert_reports(guest);
 }
 
+// The longest time without a report while the guest runs `command`. It is never shrunk, grown or
+// sent anything meanwhile.
+static int64_t longest_gap_us(Fixture *fixture, QmpSession *control, const char *command)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *output = NULL;
+    int64_t gap_us = 0;
+    int status = -1;
+    int64_t actual_bytes = lab_actual(fixture->guest);
+    vm_begin(fixture->guest, command, &error);
+    assert_no_error(error);
+    int64_t deadline_us = deadline_after(PATIENCE_US);
+    while (vm_poll(fixture->guest, &status, &output, &error) == GUEST_SHELL_RUNNING) {
+        g_autoptr(json_t) guests = lab_query(control, "query-guests");
+        const json_t *guest = lab_find_guest(guests, "debian");
+        gap_us = MAX(gap_us, json_integer_value(json_object_get(guest, "report-age-us")));
+        assert_string_equal(json_word(guest, "agent"), "connected");
+        assert_int_equal(json_integer_value(json_object_get(guest, "actual")), actual_bytes);
+        assert_true(deadline_left_us(deadline_us) > 0);
+        g_usleep(20 * MS_US);
+    }
+    assert_no_error(error);
+    assert_int_equal(status, 0);
+    return gap_us;
+}
+
+static void test_an_upgrade_moves_no_balloon_and_no_report_is_late(void **state)
+{
+    Fixture *fixture = *state;
+    g_autoptr(GError) error = NULL;
+    QmpSession *control;
+    do_in_guest(fixture->guest, INSTALL AGENT_DEB);
+    plug_port(fixture->guest);
+    wait_agent_active(fixture->guest);
+    fixture->controller = lab_control(fixture->lab, BUDGET_BYTES, &control);
+    lab_wait_settled(control);
+    vm_trace_targets(fixture->guest, &error);
+    assert_no_error(error);
+
+    g_autofree char *pid = run(fixture->guest, "pidof aerostat-agent");
+    int64_t gap_us = longest_gap_us(fixture, control, INSTALL NEXT_AGENT_DEB);
+    g_autofree char *next_pid = run(fixture->guest, "pidof aerostat-agent");
+    assert_string_not_equal(pid, next_pid);
+    print_message("longest time without a report: %" G_GINT64_FORMAT " ms\n", gap_us / MS_US);
+    assert_in_range(gap_us, 1, REPORT_GAP_US);
+    assert_int_equal(vm_targets_traced(fixture->guest), 0);
+
+    qmp_session_close(control);
+}
+
 // --- the controller ---------------------------------------------------------------------------
 
 static void test_the_controller_serves_its_group(void **state)
@@ -274,6 +338,29 @@ static void test_the_controller_is_upgraded_while_it_runs(void **state)
 
 // --- both -------------------------------------------------------------------------------------
 
+// The agent wakes by stalls and finds its port, the controller meets a monitor and is told to read
+// its configuration anew: all that a profile could forbid.
+static void test_the_daemons_run_under_their_profiles_and_nothing_is_denied(void **state)
+{
+    Vm *guest = ((Fixture *)*state)->guest;
+    do_in_guest(guest, "aa-enabled");
+    do_in_guest(guest, INSTALL AGENT_DEB " " CONTROLLER_DEB);
+    plug_port(guest);
+    wait_agent_active(guest);
+    assert_prints(guest, "cat /proc/$(pidof aerostat-agent)/attr/current",
+                  "aerostat-agent (enforce)");
+    assert_prints(guest, "cat /proc/$(pidof aerostat-controller)/attr/current",
+                  "aerostat-controller (enforce)");
+    assert_reports(guest);
+    do_in_guest(guest, "printf '[controller]\\nmetrics=127.0.0.1:9786\\n'"
+                       " >>/etc/aerostat/controller.conf");
+    do_in_guest(guest, "systemctl reload aerostat-controller");
+    do_in_guest(guest, "systemctl restart aerostat-controller && aerostatctl status");
+    do_in_guest(guest, "systemctl restart " AGENT);
+    assert_reports(guest);
+    assert_prints(guest, "journalctl -b --no-pager -o cat | grep DENIED || true", "");
+}
+
 // Everything but what the package manager and the journal write about themselves, and caches.
 #define TAKE_STOCK                                                                                 \
     "(find / -xdev -path /var/lib/dpkg -prune -o -path /var/log -prune -o -path /var/cache "       \
@@ -305,11 +392,13 @@ int main(void)
         TEST(test_a_port_that_was_there_before_starts_the_agent),
         TEST(test_the_agent_ends_with_its_port_and_comes_back_with_it),
         TEST(test_an_agent_that_is_killed_is_started_again),
+        TEST(test_an_upgrade_moves_no_balloon_and_no_report_is_late),
         TEST(test_upgrade_and_downgrade_keep_the_configuration_and_the_service),
         TEST(test_what_was_removed_and_installed_again_runs),
         TEST(test_the_controller_serves_its_group),
         TEST(test_the_controller_reaches_monitors_that_belong_to_others),
         TEST(test_the_controller_is_upgraded_while_it_runs),
+        TEST(test_the_daemons_run_under_their_profiles_and_nothing_is_denied),
         TEST(test_nothing_is_left_after_purge),
     };
     return cmocka_run_group_tests(tests, boot, end);

@@ -83,20 +83,44 @@ static void test_a_guest_whose_agent_is_killed_stays_as_it_is(void **state)
     qmp_session_close(scene.control);
 }
 
-static void test_no_balloon_moves_because_a_controller_dies_or_comes_back(void **state)
+// Ends the controller with a signal, and starts the next one as an upgrade does.
+static void replace_controller(Scene *scene, int signal_number, int expected_status,
+                               const int64_t before_bytes[2])
+{
+    g_autoptr(GError) error = NULL;
+    process_kill(scene->controller, signal_number);
+    assert_int_equal(process_wait(scene->controller, 5 * SECOND_US, &error), expected_status);
+    qmp_session_close(scene->control);
+    assert_nothing_moves(scene, before_bytes);
+
+    scene->controller = lab_control(scene->lab, BUDGET_BYTES, &scene->control);
+    lab_wait_settled(scene->control);
+    assert_nothing_moves(scene, before_bytes);
+}
+
+static void test_no_balloon_is_told_anything_because_a_controller_dies_or_is_replaced(void **state)
 {
     Scene scene;
     set_scene(&scene, *state);
     g_autoptr(GError) error = NULL;
     const int64_t before_bytes[2] = {lab_actual(scene.vms[0]), lab_actual(scene.vms[1])};
-    process_kill(scene.controller, SIGKILL);
-    assert_int_equal(process_wait(scene.controller, 5 * SECOND_US, &error), 128 + SIGKILL);
-    qmp_session_close(scene.control);
-    assert_nothing_moves(&scene, before_bytes);
+    for (size_t i = 0; i < 2; i++) {
+        vm_trace_targets(scene.vms[i], &error);
+        assert_no_error(error);
+    }
+    replace_controller(&scene, SIGKILL, 128 + SIGKILL, before_bytes);
+    replace_controller(&scene, SIGTERM, 0, before_bytes);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(vm_targets_traced(scene.vms[i]), 0);
+    }
 
-    scene.controller = lab_control(scene.lab, BUDGET_BYTES, &scene.control);
-    lab_wait_settled(scene.control);
-    assert_nothing_moves(&scene, before_bytes);
+    // The trace does tell, and the balloons were adopted where they stood.
+    g_autoptr(json_t) guests = lab_query(scene.control, "query-guests");
+    const json_t *alpha = lab_find_guest(guests, "alpha");
+    assert_int_equal(json_integer_value(json_object_get(alpha, "target")), before_bytes[0]);
+    vm_set_target(scene.vms[0], before_bytes[0], &error);
+    assert_no_error(error);
+    assert_int_equal(vm_targets_traced(scene.vms[0]), 1);
     qmp_session_close(scene.control);
 }
 
@@ -105,7 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_TEST(test_what_a_killed_guest_had_goes_to_the_others),
         LAB_TEST(test_a_guest_whose_agent_is_killed_stays_as_it_is),
-        LAB_TEST(test_no_balloon_moves_because_a_controller_dies_or_comes_back),
+        LAB_TEST(test_no_balloon_is_told_anything_because_a_controller_dies_or_is_replaced),
     };
     return run_test_table(tests);
 }

@@ -88,6 +88,34 @@ static void test_an_agent_that_forgot_its_subscription_is_asked_anew(void **stat
     assert_false(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
 }
 
+// QEMU tells that the port was closed; nobody waits for the silence that would tell, too.
+static void test_an_agent_that_restarts_is_asked_at_once(void **state)
+{
+    Rig *rig = *state;
+    RigPair pair = rig_start_pair(rig, BUDGET);
+    fake_agent_forget(pair.giver->agent);
+    fake_qemu_emit(pair.giver->qemu, "VSERPORT_CHANGE",
+                   json_pack("{s:s, s:b}", "id", "channel0", "open", 0));
+    wait_for(fake_agent_is_subscribed(pair.giver->agent), 2 * SECOND_US);
+    assert_false(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
+}
+
+// Each question would wait in the port's socket: of a thousand a handful is asked.
+static void test_ports_that_come_and_go_all_the_time_are_seldom_asked(void **state)
+{
+    Rig *rig = *state;
+    RigPair pair = rig_start_pair(rig, BUDGET);
+    FakeAgent *agent = pair.giver->agent;
+    unsigned asked = fake_agent_count(agent, "guest-sync-delimited");
+    unsigned subscribed = fake_agent_count(agent, "guest-memory-subscribe");
+    fake_agent_set_delay(agent, SECOND_US);
+    for (int i = 0; i < 1000; i++) {
+        fake_qemu_emit(pair.giver->qemu, "VSERPORT_CHANGE", NULL);
+    }
+    wait_for(fake_agent_count(agent, "guest-memory-subscribe") > subscribed, PATIENCE_US);
+    assert_in_range(fake_agent_count(agent, "guest-sync-delimited") - asked, 1, 5);
+}
+
 static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
 {
     Rig *rig = *state;
@@ -418,6 +446,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_shrink_stops_when_the_guest_falls_silent),
         TEST(test_an_agent_that_forgot_its_subscription_is_asked_anew),
+        TEST(test_an_agent_that_restarts_is_asked_at_once),
+        TEST(test_ports_that_come_and_go_all_the_time_are_seldom_asked),
         TEST(test_a_shrink_stops_at_once_when_the_agent_is_gone),
         TEST(test_a_shrink_goes_on_when_the_agent_is_back),
         TEST(test_a_guest_with_a_stock_agent_is_never_shrunk),

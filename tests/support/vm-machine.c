@@ -41,6 +41,24 @@ bool vm_set_target(Vm *vm, int64_t bytes, GError **error)
     return order(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes), error);
 }
 
+#define TARGET_TRACE "virtio_balloon_to_target"
+
+bool vm_trace_targets(Vm *vm, GError **error)
+{
+    return order(vm, "trace-event-set-state",
+                 json_pack("{s:s, s:b}", "name", TARGET_TRACE, "enable", 1), error);
+}
+
+unsigned vm_targets_traced(const Vm *vm)
+{
+    g_autofree char *log = vm_log(vm);
+    unsigned count = 0;
+    for (const char *at = log; (at = strstr(at, TARGET_TRACE)); at++) {
+        count++;
+    }
+    return count;
+}
+
 bool vm_stop(Vm *vm, GError **error)
 {
     return order(vm, "stop", NULL, error);

@@ -110,6 +110,9 @@ int64_t vm_oom_kills(Vm *vm, GError **error);
 int64_t vm_actual_bytes(Vm *vm, GError **error);
 // Sets the size the balloon should leave to the guest.
 bool vm_set_target(Vm *vm, int64_t bytes, GError **error);
+// Has QEMU write down every size its balloon is set to from now on, and tells how many there were.
+bool vm_trace_targets(Vm *vm, GError **error);
+unsigned vm_targets_traced(const Vm *vm);
 // Pauses and resumes the guest's processors.
 bool vm_stop(Vm *vm, GError **error);
 bool vm_continue(Vm *vm, GError **error);

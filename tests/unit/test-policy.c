@@ -31,6 +31,21 @@ static int64_t plan_mib(const PolicyGuest *guest)
 
 // --- shares -----------------------------------------------------------------------------------
 
+static void test_a_host_is_short_by_what_the_least_of_all_is_above_its_budget(void **state)
+{
+    (void)state;
+    PolicyGuest guests[] = {guest_of(1024, 600, 100), guest_of(1024, 600, 100)};
+    // One can be brought to its min, a quarter; the other is stuck with what it may hold.
+    guests[1].movable = false;
+    PolicyHost host = {.budget_bytes = 856 * MIB};
+    assert_int_equal(policy_shortfall_bytes(&host, guests, 2), 0);
+    host.budget_bytes = 800 * MIB;
+    assert_int_equal(policy_shortfall_bytes(&host, guests, 2), 56 * MIB);
+    // The reserve is larger than the host.
+    host.budget_bytes = -MIB;
+    assert_int_equal(policy_shortfall_bytes(&host, guests, 2), 856 * MIB);
+}
+
 // The example of docs/policy.md.
 static void test_the_worked_example_comes_out_as_written(void **state)
 {
@@ -208,6 +223,7 @@ static void test_a_burst_is_provided_for_and_forgotten_after_twenty_seconds(void
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_host_is_short_by_what_the_least_of_all_is_above_its_budget),
         cmocka_unit_test(test_the_worked_example_comes_out_as_written),
         cmocka_unit_test(test_everybody_has_its_max_when_the_budget_suffices),
         cmocka_unit_test(test_what_others_have_in_use_is_not_taken_for_a_burst),
