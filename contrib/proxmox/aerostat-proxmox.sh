@@ -30,7 +30,7 @@ our_args() {
         " -mon chardev=aerostat-qmp,mode=control" \
         " -chardev socket,id=aerostat-agent,path=$directory/$1.agent,server=on,wait=off" \
         " -device virtio-serial-pci,id=aerostat-serial" \
-        " -device virtserialport,bus=aerostat-serial.0,chardev=aerostat-agent,name=org.aerostat.memory.0" \
+        " -device virtserialport,id=aerostat-port,bus=aerostat-serial.0,chardev=aerostat-agent,name=org.aerostat.memory.0" \
         " -global virtio-balloon-pci.deflate-on-oom=on"
 }
 

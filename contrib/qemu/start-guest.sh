@@ -29,5 +29,5 @@ exec qemu-system-x86_64 -name "$name" -m "$memory" \
     -device virtio-balloon,deflate-on-oom=on \
     -device virtio-serial-pci,id=aerostat-serial \
     -chardev "socket,id=aerostat-agent,path=$directory/$name.agent,server=on,wait=off" \
-    -device virtserialport,bus=aerostat-serial.0,chardev=aerostat-agent,name=org.aerostat.memory.0 \
+    -device virtserialport,id=aerostat-port,bus=aerostat-serial.0,chardev=aerostat-agent,name=org.aerostat.memory.0 \
     "$@"

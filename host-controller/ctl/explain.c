@@ -87,7 +87,7 @@ static void say_headroom(Explanation *explanation, const Facts *facts)
     int64_t lasts_us = number(facts->demand, "burst-us");
     char text[3][SIZE_TEXT_SIZE];
     g_autoptr(GString) sentence = g_string_new(NULL);
-    g_string_printf(sentence, "Its headroom is %s that every guest has",
+    g_string_printf(sentence, "Its headroom is %s at all times",
                     size(number(facts->demand, "headroom") - burst_bytes - relief_bytes, text[0]));
     if (burst_bytes > 0) {
         bool capped = growth_bytes / 1000 * (lasts_us / 1000) > burst_bytes;
@@ -229,7 +229,10 @@ static void say_dead_band(Explanation *explanation, const Facts *facts)
 
 static void say_stale(Explanation *explanation, const Facts *facts)
 {
-    if (facts->demand) {
+    if (json_is_true(json_object_get(facts->guest, "fresh"))) {
+        say(explanation, "Only its balloon's statistics tell of it: it gives back an eighth of its "
+                         "size at a time, and no more before they have told anew.");
+    } else if (facts->demand) {
         g_autofree char *age = render_duration(number(facts->guest, "report-age-us"));
         say(explanation,
             "Its last report is %s old: until it reports again it stays where it is and is not "
@@ -284,6 +287,13 @@ static void say_stalled(Explanation *explanation, const Facts *facts)
         size(number(facts->guest, "actual"), text));
 }
 
+static void say_prepared(Explanation *explanation, const Facts *facts)
+{
+    (void)facts;
+    say(explanation, "It was prepared for a snapshot or a migration, and is held still until it is "
+                     "released.");
+}
+
 static void say_ineffective(Explanation *explanation, const Facts *facts)
 {
     char text[SIZE_TEXT_SIZE];
@@ -325,6 +335,7 @@ static void say_rule(Explanation *explanation, const Facts *facts)
         {"stalled", say_stalled},
         {"ineffective", say_ineffective},
         {"auto-deflated", say_auto_deflated},
+        {"prepared", say_prepared},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rules); i++) {
         if (is_bound_by(facts, rules[i].bound_by)) {

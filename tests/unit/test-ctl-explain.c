@@ -107,7 +107,7 @@ static void test_calm(void **state)
         "  It gets all it needs, and 316 MiB of what nobody needs, by its weight of 1; up to 100 "
         "MiB "
         "of that stay with the host as long as not everybody has its maximum.\n"
-        "  Its headroom is 32 MiB that every guest has, 64 MiB for its largest burst of the last "
+        "  Its headroom is 32 MiB at all times, 64 MiB for its largest burst of the last "
         "10 "
         "to 20 s (128 MiB a second for 500 ms).\n");
 }
@@ -137,7 +137,7 @@ static void test_scarce(void **state)
         "Why\n"
         "  There is not enough for what all guests need: each gets its part by weight, "
         "tier by tier (L4). Its weight is 1.\n"
-        "  Its headroom is 32 MiB that every guest has.\n"
+        "  Its headroom is 32 MiB at all times.\n"
         "  Of the 600 MiB it wants for what is in use the target has room for 500 MiB.\n"
         "  Of the 32 MiB it wants for headroom the target has room for 0 B.\n"
         "  Of the 32 MiB it wants for comfort the target has room for 0 B.\n");
@@ -161,7 +161,7 @@ static void test_scarce(void **state)
         "  200 MiB more are due to it. Memory is promised only after it has come back "
         "(L2): of the budget of 1000 MiB guests could hold 1000 MiB, which left 0 B to "
         "hand out.\n"
-        "  Its headroom is 32 MiB that every guest has.\n"
+        "  Its headroom is 32 MiB at all times.\n"
         "  Of the 500 MiB it wants for what is in use the target has room for 300 MiB.\n"
         "  Of the 32 MiB it wants for headroom the target has room for 0 B.\n"
         "  Of the 32 MiB it wants for comfort the target has room for 0 B.\n");
@@ -200,7 +200,7 @@ static void test_pressure(void **state)
         "Why\n"
         "  Its tasks stall for lack of memory: it is not shrunk (L7), and keeps 136 MiB "
         "above its share.\n"
-        "  Its headroom is 32 MiB that every guest has, and 100 MiB because it is under "
+        "  Its headroom is 32 MiB at all times, and 100 MiB because it is under "
         "pressure.\n");
 }
 
@@ -233,7 +233,7 @@ static void test_stalled(void **state)
         "Why\n"
         "  It makes no progress towards what it was told: it counts with the 900 MiB it "
         "has and is tried again later.\n"
-        "  Its headroom is 32 MiB that every guest has.\n");
+        "  Its headroom is 32 MiB at all times.\n");
 }
 
 static void test_stale(void **state)
@@ -263,7 +263,7 @@ static void test_stale(void **state)
         "Why\n"
         "  Its last report is 4.20 s old: until it reports again it stays where it is and "
         "is not shrunk (L3). What it is said to need is what it needed then.\n"
-        "  Its headroom is 32 MiB that every guest has.\n");
+        "  Its headroom is 32 MiB at all times.\n");
 }
 
 // 700 MiB and 1000 bytes: a balloon has pages of 4 KiB. On top of the min that is 444 MiB and 1000.
@@ -295,7 +295,7 @@ static void test_pinned(void **state)
         "\n"
         "Why\n"
         "  Its target was set by hand, at 700 MiB: what it needs does not count.\n"
-        "  Its headroom is 32 MiB that every guest has.\n");
+        "  Its headroom is 32 MiB at all times.\n");
 }
 
 static void test_what_is_not_acted_upon_is_said_to_be_so(void **state)
