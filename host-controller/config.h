@@ -78,10 +78,10 @@ typedef struct Config {
     // by pattern, from the most specific to "*" for [defaults], which gives all.
     GHashTable *named;
     GPtrArray *patterns;
-    char *discovery_path; // the directory in which guests are found; NULL: none
-    bool ksm_auto;              // the kernel shares equal pages while the host is short
-    int64_t ksm_permyriad;      // of one processor that it may spend on that
-    bool last_resort;           // reclaim from guests that do not follow while the host is critical
+    char *discovery_path;  // the directory in which guests are found; NULL: none
+    bool ksm_auto;         // the kernel shares equal pages while the host is short
+    int64_t ksm_permyriad; // of one processor that it may spend on that
+    bool last_resort;      // reclaim from guests that do not follow while the host is critical
 } Config;
 
 // Built-in locations.

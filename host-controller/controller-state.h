@@ -2,8 +2,8 @@
 //
 // What the controller is made of. Between controller.c (configuration, steering),
 // controller-guests.c (which guests there are), controller-plan.c (the plans and what follows from
-// them), controller-host.c (the host's own memory) and controller-claims.c (room that is asked for);
-// nobody else includes it.
+// them), controller-host.c (the host's own memory) and controller-claims.c (room that is asked
+// for); nobody else includes it.
 #pragma once
 
 #include "host-controller/controller-journal.h"
