@@ -193,11 +193,22 @@ bool rig_is_complete(const Rig *rig)
     return true;
 }
 
+// Whether the controller has taken a report of the guest.
+static bool rig_is_heard(Rig *rig, const RigGuest *guest)
+{
+    const char *state = rig_guest_text(rig, guest, "agent");
+    return strcmp(state, "connected") == 0;
+}
+
 void rig_run(Rig *rig, int64_t budget_bytes)
 {
     rig_configure(rig, budget_bytes, NULL);
     rig_start(rig);
     wait_for(rig_is_complete(rig), PATIENCE_US);
+    for (guint i = 0; i < rig->guests->len; i++) {
+        const RigGuest *guest = g_ptr_array_index(rig->guests, i);
+        wait_for(!guest->agent || rig_is_heard(rig, guest), PATIENCE_US);
+    }
 }
 
 RigPair rig_start_pair(Rig *rig, int64_t budget_bytes)
