@@ -155,13 +155,18 @@ static bool is_there(const Fixture *fixture, const char *name, const char *suffi
     return access(path, F_OK) == 0;
 }
 
-static void wait_until_there(const Fixture *fixture, const char *name, bool there)
+static void wait_until(const Fixture *fixture, const char *name, const char *suffix, bool there)
 {
     int64_t deadline_us = deadline_after(AWAY_TIMEOUT_US);
-    while (is_there(fixture, name, ".qmp") != there) {
+    while (is_there(fixture, name, suffix) != there) {
         assert_true(deadline_left_us(deadline_us) > 0);
         g_usleep(10 * MS_US);
     }
+}
+
+static void wait_until_there(const Fixture *fixture, const char *name, bool there)
+{
+    wait_until(fixture, name, ".qmp", there);
 }
 
 static void pin(Fixture *fixture, const char *name, int64_t bytes)
@@ -222,7 +227,7 @@ static void test_an_operators_setmem_is_seen_and_taken_into_account(void **state
     // More than its target: as if its own kernel had taken it.
     do_virsh(fixture, "setmem alpha 400M --live");
     wait_for_word(fixture, "alpha", "state", "auto-deflated");
-    assert_int_equal(guest_number(fixture, "alpha", "actual"), 400 * MIB);
+    wait_until_actual(fixture, "alpha", 400 * MIB);
     assert_int_equal(dommemstat(fixture, "alpha"), 400 * MIB);
     // Pinned, it is told its target again after a while.
     wait_until_actual(fixture, "alpha", 300 * MIB);
@@ -257,11 +262,7 @@ static void test_the_agent_may_go_and_come_back(void **state)
         -1, NULL));
     g_autofree char *attach = g_strdup_printf("attach-device alpha %s --live", xml_path);
     do_virsh(fixture, "detach-device-alias alpha channel0 --live");
-    int64_t deadline_us = deadline_after(AWAY_TIMEOUT_US);
-    while (is_there(fixture, "alpha", ".agent")) {
-        assert_true(deadline_left_us(deadline_us) > 0);
-        g_usleep(10 * MS_US);
-    }
+    wait_until(fixture, "alpha", ".agent", false);
     lab_wait_guests(fixture->control, has_word, &lost);
     do_virsh(fixture, attach);
     lab_wait_settled(fixture->control);
@@ -286,8 +287,8 @@ static void test_a_domain_may_be_paused_saved_restored_and_destroyed(void **stat
     g_autofree char *restore = g_strdup_printf("restore %s", file);
     do_virsh(fixture, save);
     wait_until_there(fixture, "alpha", false);
-    assert_false(is_there(fixture, "alpha", ".agent"));
-    assert_false(is_there(fixture, "alpha", ".pid"));
+    wait_until(fixture, "alpha", ".agent", false);
+    wait_until(fixture, "alpha", ".pid", false);
     do_virsh(fixture, restore);
     wait_until_there(fixture, "alpha", true);
     wait_for_word(fixture, "alpha", "agent", "connected");

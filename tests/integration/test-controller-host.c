@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define PATIENCE_US (20 * SECOND_US)
+// What others give up counts as theirs for 15 to 30 s.
+#define FALL_PATIENCE_US (45 * SECOND_US)
 #define TOTAL (8 * GIB)
 #define RESERVE (800 * MIB)
 // What the controller allows for noise.
@@ -162,7 +164,8 @@ static void test_what_a_guest_takes_is_not_taken_for_others(void **state)
     RigGuest *a = g_ptr_array_index(stage->rig->guests, 0);
     fake_agent_grow(a->agent, 800 * MIB, GIB);
     wait_for(live(stage) && fake_agent_guest(a->agent)->used_bytes == 800 * MIB, PATIENCE_US);
-    assert_int_equal(host_number(stage, "budget"), before);
+    // A reading between a guest's move and the files of this host may have been wrong for a while.
+    wait_for(host_number(stage, "budget") == before, FALL_PATIENCE_US);
 }
 
 static void test_a_process_that_is_no_qemu_does_not_make_its_guest_others(void **state)
