@@ -19,7 +19,8 @@ _aerostatctl_words() {
 
 _aerostatctl() {
     local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="list show explain target policy top watch status mode reload doctor"
+    local commands="list show explain target policy top manage add remove watch status mode reload doctor
+        reserve prepare release claims"
     local options="--socket --read-only --json --help"
     local command="" position=0 i
     local _aerostatctl_socket=()
@@ -30,7 +31,7 @@ _aerostatctl() {
             _aerostatctl_socket=(--socket "${COMP_WORDS[i + 1]}")
             ((i++))
             ;;
-        -t | --timeout | --sort) ((i++)) ;;
+        -t | --timeout | --sort | -n | --name | --hold) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then command=${COMP_WORDS[i]}; else ((position++)); fi
@@ -46,7 +47,11 @@ _aerostatctl() {
         _aerostatctl_words "name use actual target pressure state"
         return
         ;;
-    -t | --timeout) return ;;
+    -n | --name)
+        _aerostatctl_guests
+        return
+        ;;
+    -t | --timeout | --hold) return ;;
     esac
     if [[ $cur == -* ]]; then
         case $command in
@@ -54,17 +59,25 @@ _aerostatctl() {
         list) options+=" --names" ;;
         target) options+=" --wait --timeout" ;;
         top) options+=" --sort" ;;
+        reserve) options+=" --name --hold --wait --timeout" ;;
+        prepare) options+=" --hold --timeout" ;;
         esac
         _aerostatctl_words "$options"
     elif [ -z "$command" ]; then
         _aerostatctl_words "$commands"
     elif [ "$position" -eq 0 ]; then
         case $command in
-        show | explain | target | policy) _aerostatctl_guests ;;
+        show | explain | target | policy | manage | remove | prepare | release)
+            _aerostatctl_guests
+            ;;
         mode) _aerostatctl_words "observe balance reclaim" ;;
         esac
     elif [ "$command" = target ] && [ "$position" -eq 1 ]; then
         _aerostatctl_words "auto"
+    elif [ "$command" = manage ] && [ "$position" -eq 1 ]; then
+        _aerostatctl_words "yes no auto"
+    elif [ "$command" = add ] && [ "$position" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     elif [ "$command" = policy ] && [[ $before != "=" && $cur != "=" ]]; then
         _aerostatctl_words "min= max= weight="
         compopt -o nospace 2>/dev/null

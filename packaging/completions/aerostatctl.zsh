@@ -23,11 +23,18 @@ _aerostatctl() {
         'target:set a target'
         'policy:show or change range and weight'
         'top:watch guests on a full screen'
+        'manage:allow a guest to be touched, or not'
+        'add:look after one more guest'
+        'remove:let go of a guest that was added'
         'watch:show events as they happen'
         'status:show the controller and its host'
         'mode:show or change the mode'
         'reload:read the configuration anew'
         'doctor:find what is wrong on this host'
+        'reserve:keep room for a guest about to start'
+        'prepare:make a guest small and hold it still'
+        'release:end a reservation or a preparation'
+        'claims:list reservations and preparations'
     )
     common=(
         '(-s --socket)'{-s,--socket}'[the control socket]:socket:_files'
@@ -42,7 +49,21 @@ _aerostatctl() {
     argument)
         case $line[1] in
         list) _arguments $common '--names[only the names]' ;;
-        show | explain) _arguments $common '1:guest:_aerostatctl_guests' ;;
+        show | explain | remove | release) _arguments $common '1:guest:_aerostatctl_guests' ;;
+        manage) _arguments $common '1:guest:_aerostatctl_guests' '2:whether:(yes no auto)' ;;
+        add)
+            _arguments $common '1:name:' '2:monitor socket:_files' \
+                '*:setting:compadd -S "" agent= min= max= weight= manage='
+            ;;
+        reserve)
+            _arguments $common '1:size:' '(-n --name)'{-n,--name}'[the guest it is for]:name' \
+                '--hold[how long]:time' '(-w --wait)'{-w,--wait}'[stay until it is had]' \
+                '(-t --timeout)'{-t,--timeout}'[wait no longer]:time'
+            ;;
+        prepare)
+            _arguments $common '1:guest:_aerostatctl_guests' '--hold[how long]:time' \
+                '(-t --timeout)'{-t,--timeout}'[wait no longer]:time'
+            ;;
         target)
             _arguments $common '(-w --wait)'{-w,--wait}'[stay until it is there]' \
                 '(-t --timeout)'{-t,--timeout}'[wait no longer]:time' \

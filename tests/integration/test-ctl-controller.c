@@ -229,7 +229,7 @@ static void test_bash_completes_commands_options_and_guests(void **state)
     rig_run(rig, 2 * GIB);
     g_autofree char *path = g_strconcat(rig->socket_path, "-ro", NULL);
     g_setenv("AEROSTAT_READONLY_SOCKET", path, TRUE);
-    assert_completes("aerostatctl|re", "reload");
+    assert_completes("aerostatctl|re", "remove reload reserve release");
     assert_completes("aerostatctl|--json|sta", "status");
     assert_completes("aerostatctl|mode|", "observe balance reclaim");
     assert_completes("aerostatctl|show|", "web1 web\\ 2 database");
@@ -238,10 +238,28 @@ static void test_bash_completes_commands_options_and_guests(void **state)
     assert_completes("aerostatctl|target|web1|", "auto");
     assert_completes("aerostatctl|target|web1|1G|--w", "--wait");
     assert_completes("aerostatctl|policy|web1|m", "min= max=");
+    assert_completes("aerostatctl|manage|data", "database");
+    assert_completes("aerostatctl|manage|web1|", "yes no auto");
+    assert_completes("aerostatctl|reserve|1G|--h", "--help --hold");
     assert_completes("aerostatctl|status|", "");
     g_setenv("AEROSTAT_READONLY_SOCKET", "/nowhere", TRUE);
     assert_completes("aerostatctl|show|", "");
     g_unsetenv("AEROSTAT_READONLY_SOCKET");
+}
+
+// Whoever adds a command adds it there, too.
+static void test_bash_completes_every_command_there_is(void **state)
+{
+    (void)state;
+    static const char script[] = "\"${AEROSTAT_BUILD:-build}/aerostatctl\" --help |"
+                                 "sed -n '/^Commands:/,/^$/s/^  \\([a-z]*\\) .*/\\1/p' | xargs";
+    const char *const arguments[] = {"bash", "-c", script, NULL};
+    g_autofree char *commands = NULL;
+    g_autoptr(GError) error = NULL;
+    process_run(arguments, PATIENCE_US, &commands, NULL, &error);
+    assert_no_error(error);
+    assert_non_null(strstr(commands, "list show"));
+    assert_completes("aerostatctl|", g_strchomp(commands));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
@@ -256,6 +274,7 @@ int main(void)
         TEST(test_doctor_finds_what_is_broken_on_a_running_host),
         TEST(test_doctor_finds_nothing_where_nothing_is_wrong),
         TEST(test_bash_completes_commands_options_and_guests),
+        cmocka_unit_test(test_bash_completes_every_command_there_is),
     };
     return run_test_table(tests);
 }
