@@ -112,9 +112,14 @@ static void begin(DomainMonitor *monitor, Call *call)
     call_pool_push(monitor->pool, call);
 }
 
+static bool is_paused(const DomainMonitor *monitor)
+{
+    return monitor->paused_until_us > g_get_monotonic_time();
+}
+
 static void begin_next(DomainMonitor *monitor)
 {
-    if (monitor->running || !monitor->available) {
+    if (monitor->running || !monitor->available || is_paused(monitor)) {
         return;
     }
     if (monitor->inspect_due) {
@@ -178,6 +183,7 @@ void domain_monitor_done(void *data)
     if (call->task.unavailable) {
         drop_client(monitor, "libvirt cannot be asked for the domain");
         monitor->paused_until_us = g_get_monotonic_time() + PAUSE_US;
+        monitor->inspect_due |= !call->client;
     } else if (call->client) {
         answer(monitor, call);
     }
@@ -215,8 +221,7 @@ static void on_timer(void *context)
 static void settle(DomainMonitor *monitor)
 {
     begin_next(monitor);
-    int64_t now_us = g_get_monotonic_time();
-    bool paused = monitor->paused_until_us > now_us;
+    bool paused = is_paused(monitor);
     bool greets = monitor->available && !paused && !monitor->channel && !monitor->running;
     if (monitor->listening) {
         fd_watch_set(monitor->listening, greets ? EPOLLIN : 0);

@@ -122,6 +122,8 @@ static void test_every_running_domain_is_found(void **state)
     start(fixture, fixture->uri);
     wait_for_log(fixture, "web: domain 11111111");
     wait_for_log(fixture, "my_db-aaaaaaaa: domain aaaaaaaa");
+    // It may come a moment after the monitor, when libvirt could not be asked at once.
+    wait_for(is_there(fixture, "web.agent"), PATIENCE_US);
     g_autofree char *link = g_build_filename(fixture->folder, "web.agent", NULL);
     g_autofree char *target = g_file_read_link(link, NULL);
     assert_string_equal(target, "/run/web.sock");
