@@ -205,7 +205,7 @@ check-metrics: all $(BUILD)/tests/metrics/fake-host ## rules and dashboards agai
 lint: ## form, architecture, analysers
 	tests/check.sh lint
 
-fuzz: ## fuzz for FUZZ_SECONDS each (default 7)
+fuzz: ## fuzz for FUZZ_SECONDS each (default 4)
 	tests/check.sh fuzz
 
 coverage: deps ## how much of the code the tests run

@@ -100,7 +100,7 @@ stage_faults() {
 stage_fuzz() {
     make -s -j"$jobs" fuzz-build || echo "0 1 0" >>"$results"
     for program in $(make -s list-fuzz); do
-        check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-7} s" tests/fuzz/run.sh "$program"
+        check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-4} s" tests/fuzz/run.sh "$program"
     done
 }
 
