@@ -6,7 +6,8 @@
 # usage: check.sh [STAGE...]     stages: lint quick san e2e san-e2e fuzz (default: all of these)
 #                                and packages, valgrind, faults
 #
-# The last line says how much passed, failed and was skipped over everything that ran.
+# The last line says how much passed, failed and was skipped over everything that ran; before it stands
+# what did not pass.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
@@ -29,9 +30,14 @@ check() {
         echo "1 0 0" >>"$results"
         printf '%-44s %3d passed, %d s\n' "$what" 1 $(($(date +%s) - start))
     else
-        echo "0 1 0" >>"$results"
+        echo "0 1 0 $what" >>"$results"
         printf '%-44s   0 passed, 1 failed\n%s\n' "$what" "$output"
     fi
+}
+
+fail() {
+    echo "0 1 0 $1" >>"$results"
+    echo "$1"
 }
 
 # Builds the programs and test programs of the given kinds, and runs them.
@@ -42,8 +48,7 @@ run() {
     for kind in "$@"; do
         programs=$(make -s "list-$kind" BUILD="$build")
         if [ -z "$programs" ]; then
-            echo "0 1 0" >>"$results"
-            echo "$label$kind: there is nothing to run"
+            fail "$label$kind: there is nothing to run"
             continue
         fi
         # shellcheck disable=SC2086 # the list is split on purpose
@@ -51,8 +56,7 @@ run() {
             # shellcheck disable=SC2086
             AEROSTAT_BUILD=$build tests/run-tests.sh "$results" "$label$kind" $programs
         else
-            echo "0 1 0" >>"$results"
-            echo "$label$kind: the build failed"
+            fail "$label$kind: the build failed"
         fi
     done
 }
@@ -98,7 +102,7 @@ stage_faults() {
 }
 
 stage_fuzz() {
-    make -s -j"$jobs" fuzz-build || echo "0 1 0" >>"$results"
+    make -s -j"$jobs" fuzz-build || fail "fuzz: the build failed"
     for program in $(make -s list-fuzz); do
         check "fuzz: $(basename "$program"), ${FUZZ_SECONDS:-4} s" tests/fuzz/run.sh "$program"
     done
@@ -109,7 +113,7 @@ stage_fuzz() {
 stage_valgrind() {
     programs=$(make -s list-unit | tr ' ' '\n' | grep -v '/test-agent-allocations$')
     # shellcheck disable=SC2086 # a list of programs
-    make -s -j"$jobs" all $programs || echo "0 1 0" >>"$results"
+    make -s -j"$jobs" all $programs || fail "valgrind: the build failed"
     # shellcheck disable=SC2086
     AEROSTAT_TEST_WRAPPER="valgrind -q --error-exitcode=99 --leak-check=full" \
         tests/run-tests.sh "$results" "valgrind: unit" $programs
@@ -137,5 +141,6 @@ for stage in "$@"; do
 done
 
 awk '{ passed += $1; failed += $2; skipped += $3 }
+     $2 + $3 > 0 { sub(/^([0-9]+ )+/, ""); print "not passed: " $0 }
      END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
            exit failed + skipped > 0 || passed == 0 }' "$results"

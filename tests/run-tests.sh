@@ -7,8 +7,9 @@
 #
 # AEROSTAT_TEST_WRAPPER, such as valgrind with its options, runs the programs.
 #
-# Prints a line a program and the whole output of one that fails. Appends "passed failed skipped" to
-# the file RESULTS for each. A program that crashes, hangs or tests nothing counts as a failure.
+# Prints a line a program and the whole output of one that fails. Appends "passed failed skipped name"
+# to the file RESULTS for each, and which tests failed. A program that crashes, hangs or tests nothing
+# counts as a failure.
 set -u
 
 results=$1
@@ -33,12 +34,13 @@ code=$?
 seconds=$(($(date +%s) - start))
 passed=$(grep -c '^\[       OK \]' "$log")
 # Each is told twice: when it happens, and in a list at the end.
+names=$(sed -n 's/^\[  \(FAILED \|SKIPPED\) \] \([a-z][^ ]*\).*/\2/p' "$log" | sort -u | tr '\n' ' ')
 failed=$(grep '^\[  FAILED  \] [a-z]' "$log" | sort -u | wc -l)
 skipped=$(grep '^\[  SKIPPED \] [a-z]' "$log" | sort -u | wc -l)
 if [ "$code" -ne 0 ] && [ "$failed" -eq 0 ] || [ $((passed + failed + skipped)) -eq 0 ]; then
     failed=$((failed + 1))
 fi
-echo "$passed $failed $skipped" >>"$results"
+echo "$passed $failed $skipped $name $names" >>"$results"
 if [ "$failed" -gt 0 ] || [ "$skipped" -gt 0 ]; then
     status=1
     printf '%-44s %3d passed, %d failed, %d skipped, exit code %d, %d s\n' \

@@ -8,7 +8,7 @@
 // AEROSTAT_BENCH_HOURS (default 24) are simulated.
 #include "host-controller/journal/recorder.h"
 #include "tests/bench/measure.h"
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 // many, in microseconds.
 #include "host-controller/policy/policy.h"
 #include "tests/bench/measure.h"
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 
 #include <stdio.h>
 #include <stdlib.h>

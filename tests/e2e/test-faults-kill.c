@@ -7,7 +7,7 @@
 // The seed is printed; AEROSTAT_SEED=N repeats a run's choices.
 #include "tests/e2e/fault-scene.h"
 
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 
 #define LONGEST_WAIT_US (2 * SECOND_US)
 // Takes turns in the guests, so that the kill falls into a hand-over; fits into either's part.

@@ -5,7 +5,7 @@
 // that it knows nothing, until a line that stands by itself.
 #include "host-controller/journal/reader.h"
 #include "host-controller/journal/recorder.h"
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 #include "tests/test.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
 //
 // A line a minute tells how it stands. AEROSTAT_SOAK_HOURS says how long (default 1; a fraction
 // will do), AEROSTAT_SEED repeats a run's choices.
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 #include "tests/support/rig.h"
 #include "tests/support/vm-lab.h"
 #include "tests/support/wait.h"

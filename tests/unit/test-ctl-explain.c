@@ -6,7 +6,7 @@
 
 #include "host-controller/ctl/explain.h"
 #include "host-controller/view-plan.h"
-#include "tests/property/random.h"
+#include "tests/support/random.h"
 
 #include <string.h>
 
