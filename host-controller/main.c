@@ -3,6 +3,7 @@
 // aerostat-controller: one a host. Reads the configuration, runs the loop, ends on a signal.
 #include "host-controller/metrics-server.h"
 
+#include "protocol/transport/service-log.h"
 #include "protocol/transport/service-notify.h"
 
 #include <glib-unix.h>
@@ -51,27 +52,6 @@ static bool parse_options(int argc, char **argv, Options *options, GError **erro
         return false;
     }
     return true;
-}
-
-// One plain line a message; journald gets it with its level.
-static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize count,
-                                  void *context)
-{
-    bool verbose = GPOINTER_TO_INT(context);
-    if (!verbose && level >= G_LOG_LEVEL_INFO) {
-        return G_LOG_WRITER_HANDLED;
-    }
-    if (g_log_writer_is_journald(fileno(stderr)) &&
-        g_log_writer_journald(level, fields, count, context) == G_LOG_WRITER_HANDLED) {
-        return G_LOG_WRITER_HANDLED;
-    }
-    for (gsize i = 0; i < count; i++) {
-        if (strcmp(fields[i].key, "MESSAGE") == 0) {
-            fprintf(stderr, "%s%s\n", level <= G_LOG_LEVEL_WARNING ? "warning: " : "",
-                    (const char *)fields[i].value);
-        }
-    }
-    return G_LOG_WRITER_HANDLED;
 }
 
 typedef struct Ending {
@@ -195,7 +175,7 @@ int main(int argc, char **argv)
         printf("aerostat-controller %s\n", AEROSTAT_VERSION);
         return EXIT_SUCCESS;
     }
-    g_log_set_writer_func(write_log, GINT_TO_POINTER(options.verbose), NULL);
+    service_log_start(options.verbose);
     g_autofree char *host_root = options.host_root ? options.host_root : g_strdup("");
     options.host_root = host_root;
     g_autofree char *config_path =

@@ -257,12 +257,8 @@ static void render_claims(const json_t *claims, const TextStyle *style, GString 
 CtlExit ctl_claims(const CtlContext *context, char **arguments)
 {
     (void)arguments;
-    g_autoptr(QmpSession) session = client_connect(context);
-    if (!session) {
-        return CTL_EXIT_CONNECT;
-    }
     CtlExit exit;
-    g_autoptr(json_t) claims = client_execute(context, session, "query-claims", NULL, &exit);
+    g_autoptr(json_t) claims = client_query(context, "query-claims", &exit);
     if (!claims) {
         return exit;
     }

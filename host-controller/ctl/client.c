@@ -92,6 +92,16 @@ json_t *client_execute(const CtlContext *context, QmpSession *session, const cha
     return value;
 }
 
+json_t *client_query(const CtlContext *context, const char *command, CtlExit *exit)
+{
+    g_autoptr(QmpSession) session = client_connect(context);
+    if (!session) {
+        *exit = CTL_EXIT_CONNECT;
+        return NULL;
+    }
+    return client_execute(context, session, command, NULL, exit);
+}
+
 // If there is no guest of this name, says so and which are near.
 static bool complain_unknown_guest(const CtlContext *context, QmpSession *session, const char *name)
 {

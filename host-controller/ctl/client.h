@@ -21,8 +21,12 @@ QmpSession *client_connect(const CtlContext *context);
 json_t *client_execute(const CtlContext *context, QmpSession *session, const char *command,
                        json_t *arguments, CtlExit *exit);
 
-// The same for a command about the guest `arguments` names as "name": when there is no such guest,
-// names near to it are suggested.
+// Connects, executes `command` without arguments and disconnects. Returns NULL after having said
+// why not, with the exit code in `*exit`.
+json_t *client_query(const CtlContext *context, const char *command, CtlExit *exit);
+
+// client_execute() for a command about the guest `arguments` names as "name": when there is no such
+// guest, names near to it are suggested.
 json_t *client_execute_for_guest(const CtlContext *context, QmpSession *session,
                                  const char *command, json_t *arguments, CtlExit *exit);
 

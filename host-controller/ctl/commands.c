@@ -10,12 +10,8 @@
 CtlExit ctl_list(const CtlContext *context, char **arguments)
 {
     (void)arguments;
-    g_autoptr(QmpSession) session = client_connect(context);
-    if (!session) {
-        return CTL_EXIT_CONNECT;
-    }
     CtlExit exit;
-    g_autoptr(json_t) guests = client_execute(context, session, "query-guests", NULL, &exit);
+    g_autoptr(json_t) guests = client_query(context, "query-guests", &exit);
     if (!guests) {
         return exit;
     }
@@ -136,12 +132,8 @@ CtlExit ctl_mode(const CtlContext *context, char **arguments)
 CtlExit ctl_reload(const CtlContext *context, char **arguments)
 {
     (void)arguments;
-    g_autoptr(QmpSession) session = client_connect(context);
-    if (!session) {
-        return CTL_EXIT_CONNECT;
-    }
     CtlExit exit;
-    g_autoptr(json_t) done = client_execute(context, session, "reload", NULL, &exit);
+    g_autoptr(json_t) done = client_query(context, "reload", &exit);
     if (!done) {
         return exit;
     }

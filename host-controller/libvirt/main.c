@@ -6,6 +6,7 @@
 #include "host-controller/libvirt/bridge.h"
 #include "host-controller/libvirt/connection.h"
 #include "protocol/json.h"
+#include "protocol/transport/service-log.h"
 #include "protocol/transport/service-notify.h"
 
 #include <errno.h>
@@ -64,23 +65,6 @@ static bool parse_options(int argc, char **argv, Options *options, GError **erro
     return true;
 }
 
-// One plain line a message; journald gets it with its level.
-static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize count,
-                                  void *context)
-{
-    if (g_log_writer_is_journald(fileno(stderr)) &&
-        g_log_writer_journald(level, fields, count, context) == G_LOG_WRITER_HANDLED) {
-        return G_LOG_WRITER_HANDLED;
-    }
-    for (gsize i = 0; i < count; i++) {
-        if (strcmp(fields[i].key, "MESSAGE") == 0) {
-            fprintf(stderr, "%s%s\n", level <= G_LOG_LEVEL_WARNING ? "warning: " : "",
-                    (const char *)fields[i].value);
-        }
-    }
-    return G_LOG_WRITER_HANDLED;
-}
-
 static gboolean on_end_signal(void *context)
 {
     g_main_loop_quit(context);
@@ -136,7 +120,7 @@ int main(int argc, char **argv)
         printf("aerostat-libvirt %s\n", AEROSTAT_VERSION);
         return EXIT_SUCCESS;
     }
-    g_log_set_writer_func(write_log, NULL, NULL);
+    service_log_start(false);
     if (!complete(&options, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return EX_CONFIG;

@@ -81,8 +81,9 @@ int main(void)
     Churn *churn = churn_new(rig, places);
     churn_run(churn, WARM_UP_US);
     churn_stop_all(churn);
-    int descriptors = churn_descriptors(rig);
-    int64_t resident_bytes = churn_resident_bytes(rig);
+    pid_t pid = process_pid(rig->controller);
+    int descriptors = process_descriptors(pid);
+    int64_t resident_bytes = process_status_bytes(pid, "VmRSS");
     int64_t end_us = deadline_after(seconds * SECOND_US);
     while (deadline_left_us(end_us) > 0) {
         int place = g_random_int_range(0, REAL_PLACES);
@@ -103,10 +104,10 @@ int main(void)
     printf("{\"churn\": {\"places\": %d, \"seconds\": %d, ", places, seconds);
     print_figures(figures, &real);
     printf("\"descriptors-before\": %d, \"descriptors-most\": %d, \"descriptors-after\": %d, ",
-           descriptors, figures->most_descriptors, churn_descriptors(rig));
+           descriptors, figures->most_descriptors, process_descriptors(pid));
     printf("\"resident-kib-before\": %d, \"resident-kib-most\": %d, \"resident-kib-after\": %d}}\n",
            (int)(resident_bytes / 1024), (int)(figures->most_resident_bytes / 1024),
-           (int)(churn_resident_bytes(rig) / 1024));
+           (int)(process_status_bytes(pid, "VmRSS") / 1024));
     churn_free(churn);
     vm_lab_free(real.lab);
     return rig_tear_down(&state) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

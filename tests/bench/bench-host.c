@@ -77,22 +77,12 @@ static void show(const Stage *stage, const char *path)
     bench_must(g_mkdir_with_parents(folder, 0700) == 0 && symlink(path, link) == 0, NULL);
 }
 
-static int64_t resident_bytes(pid_t pid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
-    g_autofree char *text = NULL;
-    bool read = g_file_get_contents(path, &text, NULL, &error);
-    bench_must(read, &error);
-    const char *line = strstr(text, "RssAnon:");
-    return line ? g_ascii_strtoll(line + strlen("RssAnon:"), NULL, 10) * 1024 : 0;
-}
-
 // What the host's files say follows what the guests have.
 static void feed(Stage *stage)
 {
     int64_t guests_bytes = 0;
     for (size_t i = 0; i < stage->count; i++) {
-        guests_bytes += resident_bytes(vm_pid(stage->vms[i]));
+        guests_bytes += process_status_bytes(vm_pid(stage->vms[i]), "RssAnon");
     }
     int64_t available_bytes = HOST_BYTES - stage->others_bytes - guests_bytes;
     stage->host.group_used_bytes = guests_bytes;
@@ -412,7 +402,7 @@ static void measure_sharing(void)
     while (deadline_left_us(until_us) > 0) {
         stage.others_bytes = HOST_BYTES - RESERVE_BYTES * 2 / 5;
         for (size_t i = 0; i < stage.count; i++) {
-            stage.others_bytes -= resident_bytes(vm_pid(stage.vms[i]));
+            stage.others_bytes -= process_status_bytes(vm_pid(stage.vms[i]), "RssAnon");
         }
         feed(&stage);
         g_usleep(100 * MS_US);

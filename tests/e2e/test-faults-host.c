@@ -18,33 +18,11 @@
 #define GROWTH_BYTES (2 * MIB)
 #endif
 
-static int64_t resident_bytes(const FaultScene *scene)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/statm", process_pid(scene->controller));
-    g_autofree char *text = NULL;
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    const char *resident = strchr(text, ' ');
-    assert_non_null(resident);
-    return g_ascii_strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE);
-}
-
-static unsigned descriptors(const FaultScene *scene)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", process_pid(scene->controller));
-    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
-    assert_non_null(folder);
-    unsigned count = 0;
-    while (g_dir_read_name(folder)) {
-        count++;
-    }
-    return count;
-}
-
 // Waits until the controller has let go of every connection but those it had before.
-static void wait_descriptors(const FaultScene *scene, unsigned count)
+static void wait_descriptors(const FaultScene *scene, int count)
 {
     int64_t deadline_us = deadline_after(CONTROL_TIMEOUT_US);
-    while (descriptors(scene) > count) {
+    while (process_descriptors(process_pid(scene->controller)) > count) {
         assert_true(deadline_left_us(deadline_us) > 0);
         g_usleep(10 * MS_US);
     }
@@ -112,11 +90,11 @@ static void test_without_descriptors_clients_wait_and_guests_do_not(void **state
 {
     FaultScene *scene = *state;
     g_autofree char *path = vm_lab_path(scene->lab, "controller.sock");
-    unsigned before = descriptors(scene);
+    int before = process_descriptors(process_pid(scene->controller));
     pid_t pid = process_pid(scene->controller);
     struct rlimit limit;
     assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &limit), 0);
-    limit.rlim_cur = before + 1;
+    limit.rlim_cur = (rlim_t)before + 1;
     assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
     int fds[8];
     for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
@@ -152,18 +130,19 @@ static void test_a_thousand_clients_that_come_and_go_leave_nothing_behind(void *
 {
     FaultScene *scene = *state;
     g_autofree char *path = vm_lab_path(scene->lab, "controller.sock");
-    unsigned before = descriptors(scene);
+    int before = process_descriptors(process_pid(scene->controller));
     for (int i = 0; i < CONNECTIONS / 10; i++) {
         come_and_go(path, true);
     }
     wait_descriptors(scene, before);
-    int64_t before_bytes = resident_bytes(scene);
+    int64_t before_bytes = process_status_bytes(process_pid(scene->controller), "VmRSS");
     for (int i = 0; i < CONNECTIONS; i++) {
         come_and_go(path, i % 2 == 0);
     }
     wait_descriptors(scene, before);
     lab_wait_settled(scene->control);
-    assert_true(resident_bytes(scene) <= before_bytes + GROWTH_BYTES);
+    assert_true(process_status_bytes(process_pid(scene->controller), "VmRSS") <=
+                before_bytes + GROWTH_BYTES);
 }
 
 int main(void)

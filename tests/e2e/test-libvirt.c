@@ -7,12 +7,13 @@
 // no state of the system's. The driver wants a user of its own when it is root, who need not exist;
 // so it is run as nobody then.
 #include "tests/e2e/lab.h"
+#include "tests/support/private-libvirt.h"
 
 #include <signal.h>
 #include <unistd.h>
 
 // Boot, three questions and the end of the domain.
-#define VIRSH_TIMEOUT_US (VM_BOOT_TIMEOUT_US + 30 * SECOND_US)
+#define COMMANDS_TIMEOUT_US (VM_BOOT_TIMEOUT_US + 30 * SECOND_US)
 #define NOBODY "65534"
 
 // The shell's port is there because the guest waits for it; nobody is connected.
@@ -34,12 +35,6 @@ static const char domain_xml[] =
     "<channel type='unix'><target type='virtio' name='" GUEST_SHELL_PORT "'/></channel>"
     "<memballoon model='virtio'/>"
     "</devices></domain>";
-
-// Needs no security driver, no log daemon and no cgroup.
-static const char qemu_conf[] = "security_driver = \"none\"\n"
-                                "stdio_handler = \"file\"\n"
-                                "cgroup_controllers = []\n"
-                                "namespaces = []\n";
 
 // What virsh does, one command after the other; the first waits for the agent.
 static const char commands[] =
@@ -79,7 +74,7 @@ static void prepare(const VmLab *lab)
     g_autofree char *emulator = g_find_program_in_path("qemu-system-x86_64");
     g_autofree char *xml = g_strdup_printf(domain_xml, folder, folder, emulator, folder, folder);
     assert_int_equal(g_mkdir_with_parents(etc, 0700), 0);
-    write_file(lab, "root/etc/qemu.conf", qemu_conf, -1);
+    write_file(lab, "root/etc/qemu.conf", private_libvirt_qemu_conf, -1);
     write_file(lab, "domain.xml", xml, -1);
     copy_image(lab, "vmlinuz");
     copy_image(lab, "initrd.gz");
@@ -111,7 +106,7 @@ static void run_virsh(const VmLab *lab, char **output, char **errors)
                                      script,
                                      NULL};
     // Whoever is not root stays who they are.
-    process_run(arguments + (geteuid() == 0 ? 0 : 4), VIRSH_TIMEOUT_US, output, errors, &error);
+    process_run(arguments + (geteuid() == 0 ? 0 : 4), COMMANDS_TIMEOUT_US, output, errors, &error);
     assert_no_error(error);
 }
 

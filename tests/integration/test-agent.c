@@ -89,17 +89,6 @@ static void reconnect(Fixture *fixture)
     connect_client(fixture, &fixture->wire);
 }
 
-// The agent's resident memory.
-static int64_t resident_bytes(const Fixture *fixture)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/statm", (int)process_pid(fixture->agent));
-    g_autofree char *text = NULL;
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    const char *resident = strchr(text, ' ');
-    assert_non_null(resident);
-    return g_ascii_strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE);
-}
-
 // --- a stock client ---------------------------------------------------------------------------
 
 static void test_a_stock_client_syncs_and_asks_who_is_there(void **state)
@@ -179,7 +168,7 @@ static void test_a_mebibyte_without_a_newline_costs_no_memory(void **state)
     Fixture *fixture = *state;
     g_autofree char *text = g_strnfill(LARGE_BYTES, 'x');
     agent_wire_assert(&fixture->wire, PING, PONG);
-    int64_t before_bytes = resident_bytes(fixture);
+    int64_t before_bytes = process_status_bytes(process_pid(fixture->agent), "VmRSS");
     for (int i = 0; i < 16; i++) {
         agent_wire_send(&fixture->wire, text, (gssize)LARGE_BYTES);
     }
@@ -188,7 +177,8 @@ static void test_a_mebibyte_without_a_newline_costs_no_memory(void **state)
     assert_non_null(json_object_get(message, "error"));
     agent_wire_assert(&fixture->wire, PING, PONG);
     // A fraction of the 16 MiB sent, sanitizers' own bookkeeping included.
-    assert_true(resident_bytes(fixture) - before_bytes < 4 * (int64_t)LARGE_BYTES);
+    assert_true(process_status_bytes(process_pid(fixture->agent), "VmRSS") - before_bytes <
+                4 * (int64_t)LARGE_BYTES);
 }
 
 static void test_a_hundred_thousand_brackets_are_refused(void **state)
@@ -228,14 +218,7 @@ static void test_clients_come_and_go(void **state)
         agent_wire_send(&fixture->wire, "{\"execute\":\"guest-memory-subscribe\"}\n", -1);
         reconnect(fixture);
     }
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)process_pid(fixture->agent));
-    g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-    assert_non_null(directory);
-    int open_fds = 0;
-    while (g_dir_read_name(directory)) {
-        open_fds++;
-    }
-    assert_in_range(open_fds, 4, 20);
+    assert_in_range(process_descriptors(process_pid(fixture->agent)), 4, 20);
 }
 
 static void test_a_second_client_is_served_when_the_first_has_gone(void **state)

@@ -152,13 +152,19 @@ static void test_without_time_to_wait_nobody_is_moved(void **state)
     assert_int_equal(rig_balloon_commands(rig), commands);
 }
 
+// From now on no balloon moves, whatever it is told.
+static void stop_balloons(const Rig *rig)
+{
+    for (guint i = 0; i < rig->guests->len; i++) {
+        fake_qemu_set_rate(((RigGuest *)g_ptr_array_index(rig->guests, i))->qemu, 0);
+    }
+}
+
 static void test_others_are_answered_while_one_waits(void **state)
 {
     Rig *rig = *state;
     start_full(rig);
-    for (guint i = 0; i < rig->guests->len; i++) {
-        fake_qemu_set_rate(((RigGuest *)g_ptr_array_index(rig->guests, i))->qemu, 0);
-    }
+    stop_balloons(rig);
     LineClient client = {0};
     line_client_open_qmp(&client, rig->socket_path);
     line_client_say(&client, "{\"execute\":\"reserve\",\"arguments\":{\"bytes\":536870912,"
@@ -183,9 +189,7 @@ static void test_who_goes_while_waiting_leaves_nothing_behind(void **state)
 {
     Rig *rig = *state;
     start_full(rig);
-    for (guint i = 0; i < rig->guests->len; i++) {
-        fake_qemu_set_rate(((RigGuest *)g_ptr_array_index(rig->guests, i))->qemu, 0);
-    }
+    stop_balloons(rig);
     LineClient client = {0};
     line_client_open_qmp(&client, rig->socket_path);
     line_client_say(&client, "{\"execute\":\"reserve\",\"arguments\":{\"bytes\":536870912}}");

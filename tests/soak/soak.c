@@ -39,7 +39,7 @@ typedef struct Soak {
     int64_t held_bytes;          // by all, in the last second
     int64_t largest_bytes;       // since the last line
     int64_t warm_bytes;          // what the controller had when it was warm
-    unsigned warm_descriptors;
+    int warm_descriptors;
 } Soak;
 
 static RigGuest *fake(const Soak *soak, int index)
@@ -119,24 +119,9 @@ static void live(Soak *soak, int64_t now_s)
 
 // --- what is looked at ------------------------------------------------------------------------
 
-static int64_t resident_bytes(const Soak *soak)
+static pid_t controller(const Soak *soak)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/statm", process_pid(soak->rig->controller));
-    g_autofree char *text = NULL;
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    return g_ascii_strtoll(strchr(text, ' '), NULL, 10) * sysconf(_SC_PAGESIZE);
-}
-
-static unsigned descriptors(const Soak *soak)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", process_pid(soak->rig->controller));
-    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
-    assert_non_null(folder);
-    unsigned count = 0;
-    while (g_dir_read_name(folder)) {
-        count++;
-    }
-    return count;
+    return process_pid(soak->rig->controller);
 }
 
 static void assert_budget_kept(Soak *soak)
@@ -165,12 +150,13 @@ static void assert_budget_kept(Soak *soak)
 static void assert_does_not_grow(Soak *soak, int64_t now_s)
 {
     if (now_s <= WARM_UP_S) {
-        soak->warm_bytes = resident_bytes(soak);
-        soak->warm_descriptors = descriptors(soak);
+        soak->warm_bytes = process_status_bytes(controller(soak), "VmRSS");
+        soak->warm_descriptors = process_descriptors(controller(soak));
         return;
     }
-    assert_true(resident_bytes(soak) <= soak->warm_bytes + GROWTH_BYTES);
-    assert_true(descriptors(soak) <= soak->warm_descriptors + GROWTH_DESCRIPTORS);
+    assert_true(process_status_bytes(controller(soak), "VmRSS") <= soak->warm_bytes + GROWTH_BYTES);
+    assert_true(process_descriptors(controller(soak)) <=
+                soak->warm_descriptors + GROWTH_DESCRIPTORS);
 }
 
 static void tell(Soak *soak, int64_t now_s)
@@ -185,8 +171,9 @@ static void tell(Soak *soak, int64_t now_s)
         "%5" G_GINT64_FORMAT " min: at most %6.2f %% of the budget held, %7u balloon commands to "
         "fakes, %" G_GINT64_FORMAT " kills in real guests, controller %5.2f MiB, %u descriptors\n",
         now_s / 60, 100.0 * (double)soak->largest_bytes / (double)BUDGET_BYTES,
-        rig_balloon_commands(soak->rig), kills, (double)resident_bytes(soak) / (double)MIB,
-        descriptors(soak));
+        rig_balloon_commands(soak->rig), kills,
+        (double)process_status_bytes(controller(soak), "VmRSS") / (double)MIB,
+        process_descriptors(controller(soak)));
     fflush(stdout);
     soak->largest_bytes = 0;
 }

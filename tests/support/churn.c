@@ -17,30 +17,6 @@ struct Churn {
     ChurnFigures figures;
 };
 
-// --- the controller as a process --------------------------------------------------------------
-
-int churn_descriptors(const Rig *rig)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)process_pid(rig->controller));
-    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
-    assert_non_null(folder);
-    int count = 0;
-    while (g_dir_read_name(folder)) {
-        count++;
-    }
-    return count;
-}
-
-int64_t churn_resident_bytes(const Rig *rig)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)process_pid(rig->controller));
-    g_autofree char *text = NULL;
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    const char *resident = strstr(text, "VmRSS:");
-    assert_non_null(resident);
-    return g_ascii_strtoll(resident + strlen("VmRSS:"), NULL, 10) * 1024;
-}
-
 // --- one guest --------------------------------------------------------------------------------
 
 static void start(Churn *churn, int place)
@@ -143,9 +119,11 @@ static void check(Churn *churn)
     wait_for(knows_everybody(churn), PATIENCE_US);
     figures->slowest_check_us = MAX(figures->slowest_check_us, g_get_monotonic_time() - began_us);
     figures->checks++;
-    figures->most_descriptors = MAX(figures->most_descriptors, churn_descriptors(churn->rig));
+    figures->most_descriptors =
+        MAX(figures->most_descriptors, process_descriptors(process_pid(churn->rig->controller)));
     figures->most_resident_bytes =
-        MAX(figures->most_resident_bytes, churn_resident_bytes(churn->rig));
+        MAX(figures->most_resident_bytes,
+            process_status_bytes(process_pid(churn->rig->controller), "VmRSS"));
     g_queue_clear_full(&churn->rig->events, (GDestroyNotify)json_decref);
 }
 

@@ -34,7 +34,3 @@ void churn_run(Churn *churn, int64_t duration_us);
 void churn_stop_all(Churn *churn);
 
 const ChurnFigures *churn_figures(const Churn *churn);
-
-// What the controller has open, and has resident, now.
-int churn_descriptors(const Rig *rig);
-int64_t churn_resident_bytes(const Rig *rig);

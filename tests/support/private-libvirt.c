@@ -20,11 +20,10 @@ struct PrivateLibvirt {
     GPtrArray *names; // of the domains defined
 };
 
-// Needs no security driver, no log daemon and no cgroup.
-static const char qemu_conf[] = "security_driver = \"none\"\n"
-                                "stdio_handler = \"file\"\n"
-                                "cgroup_controllers = []\n"
-                                "namespaces = []\n";
+const char private_libvirt_qemu_conf[] = "security_driver = \"none\"\n"
+                                         "stdio_handler = \"file\"\n"
+                                         "cgroup_controllers = []\n"
+                                         "namespaces = []\n";
 
 static const char domain_xml[] =
     "<domain type='qemu'>"
@@ -70,7 +69,7 @@ static bool prepare_folder(const VmLab *lab, GError **error)
             return false;
         }
     }
-    if (!g_file_set_contents(conf_path, qemu_conf, -1, error)) {
+    if (!g_file_set_contents(conf_path, private_libvirt_qemu_conf, -1, error)) {
         return false;
     }
     const char *const arguments[] = {"chown", "-R", NOBODY ":" NOBODY, vm_lab_directory(lab), NULL};

@@ -15,6 +15,9 @@
 
 typedef struct PrivateLibvirt PrivateLibvirt;
 
+// The qemu.conf of one that needs no security driver, no log daemon and no cgroup.
+extern const char private_libvirt_qemu_conf[];
+
 // Starts the daemon and waits until it answers. Sets variables of the environment that virsh and
 // aerostat-libvirt go by. NULL with an error.
 PrivateLibvirt *private_libvirt_new(VmLab *lab, GError **error);

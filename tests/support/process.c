@@ -3,6 +3,7 @@
 
 #include "protocol/error.h"
 #include "tests/support/deadline.h"
+#include "tests/test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -244,4 +245,27 @@ int process_run(const char *const *arguments, int64_t timeout_us, char **output,
         *errors = g_steal_pointer(&errors_text);
     }
     return status;
+}
+
+int process_descriptors(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)pid);
+    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+    assert_non_null(folder);
+    int count = 0;
+    while (g_dir_read_name(folder)) {
+        count++;
+    }
+    return count;
+}
+
+int64_t process_status_bytes(pid_t pid, const char *field)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
+    g_autofree char *text = NULL;
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_autofree char *start = g_strdup_printf("\n%s:", field);
+    const char *line = strstr(text, start);
+    assert_non_null(line);
+    return g_ascii_strtoll(line + strlen(start), NULL, 10) * 1024;
 }

@@ -33,6 +33,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Process, process_free)
 pid_t process_pid(const Process *process);
 // Whether the child has not ended yet.
 bool process_is_running(Process *process);
+// How many descriptors a process has open, and what its /proc/PID/status says of `field`, such as
+// "VmRSS", in bytes. Fails the test when there is no such process or field (proc(5)).
+int process_descriptors(pid_t pid);
+int64_t process_status_bytes(pid_t pid, const char *field);
+
 // Sends a signal, unless the child has ended.
 void process_kill(Process *process, int signal_number);
 

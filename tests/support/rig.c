@@ -261,12 +261,7 @@ bool rig_has_said(const Rig *rig, const char *text)
 
 int64_t rig_peak_bytes(const Rig *rig)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", process_pid(rig->controller));
-    g_autofree char *text = NULL;
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    const char *peak = strstr(text, "VmHWM:");
-    assert_non_null(peak);
-    return g_ascii_strtoll(peak + strlen("VmHWM:"), NULL, 10) * 1024;
+    return process_status_bytes(process_pid(rig->controller), "VmHWM");
 }
 
 // --- the control socket -----------------------------------------------------------------------
