@@ -119,7 +119,11 @@ BENCHES := $(patsubst %.c,$(BUILD)/%,$(filter-out $(if $(libvirt),,%/bench-libvi
                                        $(wildcard tests/bench/bench-*.c)))
 # What tests the bridge is left out where it cannot be built.
 test_sources = $(filter-out $(if $(libvirt),,tests/$(1)/test-libvirt-%),$(wildcard tests/$(1)/test-*.c))
-test_programs = $(patsubst %.c,$(BUILD)/%,$(call test_sources,$(1)))
+# The longest begin first, or the last of them would run alone.
+LONGEST := $(addprefix %/test-,controller-stats.c libvirt-bridge.c controller-faults.c controller-balloon.c \
+                               controller-host.c guest-life.c port-life.c)
+longest_first = $(filter $(LONGEST),$(1)) $(filter-out $(LONGEST),$(1))
+test_programs = $(patsubst %.c,$(BUILD)/%,$(call longest_first,$(call test_sources,$(1))))
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
 SOAK := $(BUILD)/tests/soak/soak

@@ -51,10 +51,14 @@ run() {
             fail "$label$kind: there is nothing to run"
             continue
         fi
+        # What stands on fakes waits for most of its time.
+        side_by_side=$jobs
+        [ "$kind" = integration ] && side_by_side=$((2 * jobs))
         # shellcheck disable=SC2086 # the list is split on purpose
         if make -s -j"$jobs" BUILD="$build" ${san_flag:-} all $programs; then
             # shellcheck disable=SC2086
-            AEROSTAT_BUILD=$build tests/run-tests.sh "$results" "$label$kind" $programs
+            AEROSTAT_BUILD=$build AEROSTAT_TEST_JOBS=$side_by_side \
+                tests/run-tests.sh "$results" "$label$kind" $programs
         else
             fail "$label$kind: the build failed"
         fi

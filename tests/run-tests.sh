@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs test programs, as many side by side as there are processors, and adds up what they report.
+# Runs test programs, some side by side, and adds up what they report.
 #
 # usage: run-tests.sh RESULTS LABEL PROGRAM...
 #
+# AEROSTAT_TEST_JOBS says how many side by side (default: as many as there are processors).
 # AEROSTAT_TEST_WRAPPER, such as valgrind with its options, runs the programs.
 #
 # Prints a line a program and the whole output of one that fails. Appends "passed failed skipped name"
@@ -19,7 +20,7 @@ shift 2
 deadline_s=${AEROSTAT_TEST_DEADLINE:-600}
 
 if [ $# -ne 1 ]; then
-    printf '%s\n' "$@" | xargs -P "$(nproc)" -I '{}' "$0" "$results" "$label" '{}'
+    printf '%s\n' "$@" | xargs -P "${AEROSTAT_TEST_JOBS:-$(nproc)}" -I '{}' "$0" "$results" "$label" '{}'
     exit
 fi
 
