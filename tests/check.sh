@@ -51,9 +51,12 @@ run() {
             fail "$label$kind: there is nothing to run"
             continue
         fi
-        # What stands on fakes waits for most of its time.
-        side_by_side=$jobs
-        [ "$kind" = integration ] && side_by_side=$((2 * jobs))
+        # What stands on fakes waits for most of its time, and for guests for half of it.
+        case $kind in
+        integration) side_by_side=$((2 * jobs)) ;;
+        e2e) side_by_side=$((jobs + 1)) ;;
+        *) side_by_side=$jobs ;;
+        esac
         # shellcheck disable=SC2086 # the list is split on purpose
         if make -s -j"$jobs" BUILD="$build" ${san_flag:-} all $programs; then
             # shellcheck disable=SC2086
