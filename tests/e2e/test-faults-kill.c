@@ -43,6 +43,9 @@ static void test_whoever_is_killed_at_whatever_moment_all_settles_again(void **s
     for (int64_t round = 0; round < rounds; round++) {
         Victim victim = (Victim)(round % VICTIM_COUNT);
         size_t which = (size_t)random_between(&random, 0, FAULT_GUESTS - 1);
+        // What a guest lost while it was without a controller is none of the others' fault.
+        int64_t kills = vm_oom_kills(scene->vms[1 - which], &error);
+        assert_no_error(error);
         vm_run_in_background(scene->vms[which], LOAD, &error);
         assert_no_error(error);
         int64_t wait_us = random_between(&random, 0, LONGEST_WAIT_US);
@@ -51,7 +54,7 @@ static void test_whoever_is_killed_at_whatever_moment_all_settles_again(void **s
         assert_true(victim == VICTIM_CONTROLLER || process_is_running(scene->controller));
         assert_true(vm_is_running(scene->vms[1 - which]));
         fault_heal(scene);
-        assert_int_equal(vm_oom_kills(scene->vms[1 - which], &error), 0);
+        assert_int_equal(vm_oom_kills(scene->vms[1 - which], &error), kills);
         print_message("%3" G_GINT64_FORMAT ": %s of %s after %" G_GINT64_FORMAT " ms\n", round + 1,
                       names[victim], vm_name(scene->vms[which]), wait_us / MS_US);
     }
