@@ -2,7 +2,7 @@
 #include "host-controller/ctl/commands.h"
 
 #include "host-controller/ctl/client.h"
-#include "host-controller/ctl/explain.h"
+#include "host-controller/ctl/explain-render.h"
 #include "host-controller/ctl/render.h"
 
 #define DOCUMENT JSON_INDENT(2)

@@ -4,11 +4,12 @@
 // and PlannedGuest), as sums that are right to the byte and sentences that are true to the policy
 // (docs/policy.md).
 //
-// Pure: JSON in, text or JSON out. A member that is missing counts as 0.
+// Pure: JSON in. A member that is missing counts as 0.
 #pragma once
 
-#include "host-controller/ctl/text.h"
 #include "protocol/json.h"
+
+#include <stdint.h>
 
 // A part of a sum.
 typedef struct ExplainedPart {
@@ -32,8 +33,3 @@ void explanation_init(Explanation *explanation, const json_t *plan, const json_t
 void explanation_clear(Explanation *explanation);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Explanation, explanation_clear)
-
-// For a person to read.
-void explanation_render(const Explanation *explanation, const TextStyle *style, GString *out);
-// For a program. New reference.
-json_t *explanation_to_json(const Explanation *explanation, const json_t *guest);

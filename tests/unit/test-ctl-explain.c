@@ -4,7 +4,7 @@
 // by hand, in MiB, beside each case.
 #include "tests/test.h"
 
-#include "host-controller/ctl/explain.h"
+#include "host-controller/ctl/explain-render.h"
 #include "host-controller/view-plan.h"
 #include "tests/support/random.h"
 
