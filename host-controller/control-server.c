@@ -38,6 +38,8 @@ struct ControlServer {
     Listener *steering;
     Listener *telling;  // NULL: none
     GPtrArray *clients; // Client*, which it frees
+    GQueue news;        // json_t *, events that were not handed out to the clients yet
+    guint teller;       // the source that does so; 0: nothing is to be told
     uint64_t dropped;   // events that clients who went had not read
 };
 
@@ -46,6 +48,7 @@ typedef struct Client {
     LineChannel *channel;
     ControlContext control;
     uint64_t told_lost; // of the events it lost
+    bool has_news;      // its channel has events to write
 } Client;
 
 static void free_client(void *data)
@@ -58,8 +61,99 @@ static void free_client(void *data)
     g_free(client);
 }
 
+// --- events -----------------------------------------------------------------------------------
+//
+// What guests need comes first: an event is only kept when it happens, and told of when the loop
+// has nothing more urgent to do, to one client after another.
+
+// A client that reads again is told first how many events it has lost.
+static void tell_lost(Client *client)
+{
+    uint64_t lost = line_channel_dropped_events(client->channel) - client->told_lost;
+    bool has_room = line_channel_pending_events(client->channel) + 2 <= LIMIT_PENDING_EVENTS;
+    if (lost == 0 || !has_room) {
+        return;
+    }
+    client->told_lost += lost;
+    json_t *data = json_pack("{s:I}", "count", (json_int_t)lost);
+    g_autoptr(json_t) event = qmp_event_new(CONTROL_EVENTS_LOST, data, g_get_real_time());
+    g_autofree char *line = json_message_format(event);
+    line_channel_queue_event(client->channel, line, strlen(line));
+}
+
+// Queues the oldest event that was kept for every client that wants it.
+static void hand_out_one(ControlServer *server)
+{
+    g_autoptr(json_t) event = g_queue_pop_head(&server->news);
+    uint64_t bit = control_event_bit(json_string_value(json_object_get(event, "event")));
+    g_autofree char *line = json_message_format(event);
+    size_t length = strlen(line);
+    for (guint i = 0; i < server->clients->len; i++) {
+        Client *client = g_ptr_array_index(server->clients, i);
+        if (client->control.negotiated && client->control.events & bit) {
+            tell_lost(client);
+            line_channel_queue_event(client->channel, line, length);
+            client->has_news = true;
+        }
+    }
+}
+
+static void hand_out(ControlServer *server)
+{
+    while (!g_queue_is_empty(&server->news)) {
+        hand_out_one(server);
+    }
+}
+
+// Writes what is queued for one client. False when there is nothing for any.
+static bool write_to_one(ControlServer *server)
+{
+    for (guint i = 0; i < server->clients->len; i++) {
+        Client *client = g_ptr_array_index(server->clients, i);
+        if (client->has_news) {
+            client->has_news = false;
+            line_channel_flush(client->channel);
+            return true;
+        }
+    }
+    return false;
+}
+
+// One small step of all that is to be told.
+static gboolean tell_step(void *context)
+{
+    ControlServer *server = context;
+    if (!g_queue_is_empty(&server->news)) {
+        hand_out_one(server);
+    } else if (!write_to_one(server)) {
+        server->teller = 0;
+        return G_SOURCE_REMOVE;
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static void on_controller_event(const char *name, json_t *data, void *context)
+{
+    ControlServer *server = context;
+    if (server->clients->len == 0) {
+        json_decref(data);
+        return;
+    }
+    g_queue_push_tail(&server->news, qmp_event_new(name, data, g_get_real_time()));
+    if (server->news.length >= LIMIT_PENDING_EVENTS) {
+        hand_out(server);
+    }
+    if (!server->teller) {
+        server->teller = g_idle_add_full(G_PRIORITY_LOW, tell_step, server, NULL);
+    }
+}
+
+// --- requests ---------------------------------------------------------------------------------
+
+// What happened before an answer is told before it.
 static void reply(Client *client, const json_t *message)
 {
+    hand_out(client->listener->server);
     g_autofree char *line = json_message_format(message);
     line_channel_send_reply(client->channel, line, strlen(line));
 }
@@ -75,6 +169,8 @@ static void on_line(LineChannel *channel, const char *line, size_t length, bool 
     (void)after_sentinel;
     Client *client = context;
     QmpResult result;
+    // A client that negotiates now is told of what happens from now on.
+    hand_out(client->listener->server);
     client->control.events_lost = line_channel_dropped_events(channel);
     qmp_serve_line(control_commands, control_gate, &client->control, line, length, &result);
     if (!control_later_keep(client->control.later, result.reply)) {
@@ -102,39 +198,6 @@ static bool on_ended(LineChannel *channel, LineChannelEnd end, const char *messa
 }
 
 static const LineChannelHandlers channel_handlers = {.line = on_line, .ended = on_ended};
-
-// --- events -----------------------------------------------------------------------------------
-
-// A client that reads again is told first how many events it has lost.
-static void tell_lost(Client *client)
-{
-    uint64_t lost = line_channel_dropped_events(client->channel) - client->told_lost;
-    bool has_room = line_channel_pending_events(client->channel) + 2 <= LIMIT_PENDING_EVENTS;
-    if (lost == 0 || !has_room) {
-        return;
-    }
-    client->told_lost += lost;
-    json_t *data = json_pack("{s:I}", "count", (json_int_t)lost);
-    g_autoptr(json_t) event = qmp_event_new(CONTROL_EVENTS_LOST, data, g_get_real_time());
-    g_autofree char *line = json_message_format(event);
-    line_channel_send_event(client->channel, line, strlen(line));
-}
-
-static void on_controller_event(const char *name, json_t *data, void *context)
-{
-    ControlServer *server = context;
-    uint64_t bit = control_event_bit(name);
-    g_autoptr(json_t) event = qmp_event_new(name, data, g_get_real_time());
-    g_autofree char *line = json_message_format(event);
-    size_t length = strlen(line);
-    for (guint i = 0; i < server->clients->len; i++) {
-        Client *client = g_ptr_array_index(server->clients, i);
-        if (client->control.negotiated && client->control.events & bit) {
-            tell_lost(client);
-            line_channel_send_event(client->channel, line, length);
-        }
-    }
-}
 
 // --- connections ------------------------------------------------------------------------------
 
@@ -290,6 +353,13 @@ void control_server_free(ControlServer *server)
         return;
     }
     controller_set_event_func(server->controller, NULL, NULL);
+    if (server->teller) {
+        g_source_remove(server->teller);
+    }
+    // Who reads is told of everything up to the end.
+    hand_out(server);
+    while (write_to_one(server)) {
+    }
     g_ptr_array_unref(server->clients);
     listener_free(server->steering);
     listener_free(server->telling);

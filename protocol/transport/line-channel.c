@@ -37,6 +37,7 @@ struct LineChannel {
     size_t pending_events;
     size_t max_events;
     uint64_t dropped_events;
+    bool awaits_room; // the loop writes as soon as the descriptor takes more
 
     GByteArray *held_input; // read, but not handed on yet; NULL: none
     size_t held_from;       // where in it that begins
@@ -68,8 +69,9 @@ static bool may_read(const LineChannel *channel)
 static void update_watch(LineChannel *channel)
 {
     if (!channel->ended && !channel->freed) {
-        uint32_t writing = g_queue_is_empty(&channel->output) ? 0 : EPOLLOUT;
-        fd_watch_set(channel->watch, (may_read(channel) ? EPOLLIN : 0) | writing);
+        channel->awaits_room = !g_queue_is_empty(&channel->output);
+        fd_watch_set(channel->watch,
+                     (may_read(channel) ? EPOLLIN : 0) | (channel->awaits_room ? EPOLLOUT : 0));
     }
 }
 
@@ -332,7 +334,7 @@ void line_channel_send_event(LineChannel *channel, const char *line, size_t leng
     send_line(channel, line, length, true);
 }
 
-// Writes pending lines. False when writing failed.
+// Writes pending lines, as far as they are taken. False when writing failed.
 static bool flush(LineChannel *channel)
 {
     PendingLine *line;
@@ -350,6 +352,28 @@ static bool flush(LineChannel *channel)
         forget_pending(channel, line);
     }
     return true;
+}
+
+void line_channel_flush(LineChannel *channel)
+{
+    if (channel->freed || channel->ended) {
+        return;
+    }
+    // The peer's room is waited for already, or is now if there is none.
+    if (!channel->awaits_room && !flush(channel)) {
+        fail_later(channel);
+    }
+    update_watch(channel);
+}
+
+void line_channel_queue_event(LineChannel *channel, const char *line, size_t length)
+{
+    if (channel->pending_events >= channel->max_events) {
+        line_channel_flush(channel);
+    }
+    if (!channel->freed && !channel->ended) {
+        enqueue(channel, line, length, 0, true);
+    }
 }
 
 // --- turns ------------------------------------------------------------------------------------

@@ -46,6 +46,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LineChannel, line_channel_free)
 void line_channel_send_reply(LineChannel *channel, const char *line, size_t length);
 // Sends an event. When `max_events` already wait, the oldest of them is dropped in its favour.
 void line_channel_send_event(LineChannel *channel, const char *line, size_t length);
+// The same, but what is sent waits for line_channel_flush(), or for a reply, which follows it: for
+// who has more urgent things to do than to tell of them. Is written at once rather than dropped.
+void line_channel_queue_event(LineChannel *channel, const char *line, size_t length);
+// Writes what waits, as far as the peer takes it now; the rest follows when it takes more.
+void line_channel_flush(LineChannel *channel);
 
 // How many events wait for the peer to read them.
 size_t line_channel_pending_events(const LineChannel *channel);

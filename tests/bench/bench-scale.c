@@ -6,8 +6,14 @@
 // memory; and the first once more while a client scrapes its metrics without a pause, and while
 // another guest floods it as fast as it can write.
 //
+// Then what control clients cost the guests ("clients"): eight of 100 guests run short at once,
+// with nobody at the control socket and with 50 clients there that are told of every event and of
+// which every other one never reads, in turn.
+//
 // AEROSTAT_BENCH_PROBES (default 200) reports are timed in each case; AEROSTAT_BENCH_ONLY names one
-// number of guests; with AEROSTAT_BENCH_JOURNAL decisions are recorded.
+// number of guests, or clients, of which there are AEROSTAT_BENCH_ROUNDS (default 5) pairs; with
+// AEROSTAT_BENCH_JOURNAL decisions are recorded.
+#include "protocol/transport/unix-socket.h"
 #include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/guest-farm.h"
@@ -36,14 +42,22 @@
 #define START_TIMEOUT_US (120 * SECOND_US)
 // How long processor time is counted.
 #define IDLE_US (5 * SECOND_US)
+#define NOBODY (-1)
 #define PROBED 0
 #define FLOODER 1
+// What is measured with clients of the control socket.
+#define CLIENTS 50
+#define CLIENT_GUESTS 100
+#define SPIKING 8
+#define DEFAULT_ROUNDS 5
+#define MAX_ROUNDS 100
 
 typedef struct Bench {
     Scratch scratch;
     GuestFarm *farm;
     Process *controller;
     int count;
+    int probed;       // the first so many guests report only what is timed
     int next;         // the guest whose heartbeat is next
     int64_t beat_us;  // when it is due
     double *times_us; // one for each probe
@@ -63,23 +77,31 @@ static void must(bool done, const char *what)
 
 // --- load -------------------------------------------------------------------------------------
 
-// Serves until `until_us`, every guest but the probed one reporting once a second.
-static void run_until(Bench *bench, int64_t until_us, bool stop_at_command)
+// Serves until `until_us`, or until the guest `awaited` (NOBODY: none) is commanded, every guest
+// but the probed ones reporting once a second.
+static void run_until(Bench *bench, int64_t until_us, int awaited)
 {
-    unsigned commands = guest_farm_commands(bench->farm, PROBED);
+    unsigned commands = awaited == NOBODY ? 0 : guest_farm_commands(bench->farm, awaited);
     int64_t now_us;
     while ((now_us = g_get_monotonic_time()) < until_us) {
         while (bench->beat_us <= now_us) {
-            if (bench->next != PROBED) {
+            if (bench->next >= bench->probed) {
                 guest_farm_report(bench->farm, bench->next, "heartbeat", MIB);
             }
             bench->next = (bench->next + 1) % bench->count;
             bench->beat_us += SECOND_US / bench->count;
         }
-        guest_farm_serve(bench->farm, MIN(bench->beat_us, until_us), stop_at_command);
-        if (stop_at_command && guest_farm_commands(bench->farm, PROBED) != commands) {
+        guest_farm_serve(bench->farm, MIN(bench->beat_us, until_us), awaited != NOBODY);
+        if (awaited != NOBODY && guest_farm_commands(bench->farm, awaited) != commands) {
             return;
         }
+    }
+}
+
+static void report_probed(Bench *bench, const char *reason, int64_t used_bytes)
+{
+    for (int i = 0; i < bench->probed; i++) {
+        guest_farm_report(bench->farm, i, reason, used_bytes);
     }
 }
 
@@ -118,16 +140,16 @@ static int64_t probe_us(Bench *bench)
     int64_t written_us = g_get_monotonic_time();
     guest_farm_report(bench->farm, PROBED, "trend", HIGH_BYTES);
     unsigned commands = guest_farm_commands(bench->farm, PROBED);
-    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), true);
+    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), PROBED);
     must(guest_farm_commands(bench->farm, PROBED) != commands, "a guest in need got no answer");
     int64_t elapsed_us = guest_farm_commanded_us(bench->farm, PROBED) - written_us;
-    run_until(bench, deadline_after(PROBE_EVERY_US), false);
+    run_until(bench, deadline_after(PROBE_EVERY_US), NOBODY);
     commands = guest_farm_commands(bench->farm, PROBED);
     guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
-    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), true);
+    run_until(bench, deadline_after(COMMAND_TIMEOUT_US), PROBED);
     must(guest_farm_commands(bench->farm, PROBED) != commands, "memory was not taken back");
     // Not in step with anything that happens once in so many milliseconds.
-    run_until(bench, deadline_after(PROBE_EVERY_US + g_random_int_range(0, 20000)), false);
+    run_until(bench, deadline_after(PROBE_EVERY_US + g_random_int_range(0, 20000)), NOBODY);
     return elapsed_us;
 }
 
@@ -160,7 +182,7 @@ static void print_load(Bench *bench)
 {
     int64_t began_us = g_get_monotonic_time();
     int64_t used_us = cpu_us(bench);
-    run_until(bench, began_us + IDLE_US, false);
+    run_until(bench, began_us + IDLE_US, NOBODY);
     used_us = cpu_us(bench) - used_us;
     printf("\"cpu-percent\": %.2f, \"resident-kib\": %" G_GINT64_FORMAT,
            100.0 * (double)used_us / (double)(g_get_monotonic_time() - began_us),
@@ -207,23 +229,40 @@ static void start(Bench *bench)
     bench->beat_us = g_get_monotonic_time();
     while (guest_farm_reporting(bench->farm) < bench->count) {
         must(deadline_left_us(deadline_us) > 0, "not all guests were connected to");
-        run_until(bench, deadline_after(100 * MS_US), false);
+        run_until(bench, deadline_after(100 * MS_US), NOBODY);
     }
     // All have reported twice, and what is to be reclaimed at first is.
-    guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
-    run_until(bench, deadline_after(6 * SECOND_US), false);
-    guest_farm_report(bench->farm, PROBED, "change", LOW_BYTES);
-    run_until(bench, deadline_after(100 * MS_US), false);
+    report_probed(bench, "change", LOW_BYTES);
+    run_until(bench, deadline_after(6 * SECOND_US), NOBODY);
+    report_probed(bench, "change", LOW_BYTES);
+    run_until(bench, deadline_after(100 * MS_US), NOBODY);
+}
+
+static void open_bench(Bench *bench, int count, int probed, int probes)
+{
+    *bench = (Bench){.count = count, .probed = probed, .probes = probes};
+    bench->times_us = g_new(double, (gsize)probes);
+    bench->metrics_port = http_free_port();
+    scratch_init(&bench->scratch);
+    bench->farm = guest_farm_new(bench->scratch.folder, count, SMALL_BYTES);
+    for (int i = 0; i < probed; i++) {
+        guest_farm_resize(bench->farm, i, PROBED_BYTES, 2 * LOW_BYTES);
+    }
+    start(bench);
+}
+
+static void close_bench(Bench *bench)
+{
+    process_free(bench->controller);
+    guest_farm_free(bench->farm);
+    scratch_clear(&bench->scratch);
+    g_free(bench->times_us);
 }
 
 static void measure(int count, int probes, bool first)
 {
-    Bench bench = {.count = count, .probes = probes, .times_us = g_new(double, (gsize)probes)};
-    bench.metrics_port = http_free_port();
-    scratch_init(&bench.scratch);
-    bench.farm = guest_farm_new(bench.scratch.folder, count, SMALL_BYTES);
-    guest_farm_resize(bench.farm, PROBED, PROBED_BYTES, 2 * LOW_BYTES);
-    start(&bench);
+    Bench bench;
+    open_bench(&bench, count, 1, probes);
     printf("%s\"%d\": {", first ? "" : ", ", count);
     print_load(&bench);
     printf(", ");
@@ -239,10 +278,138 @@ static void measure(int count, int probes, bool first)
     }
     printf("}");
     fflush(stdout);
-    process_free(bench.controller);
-    guest_farm_free(bench.farm);
-    scratch_clear(&bench.scratch);
-    g_free(bench.times_us);
+    close_bench(&bench);
+}
+
+// --- control clients --------------------------------------------------------------------------
+
+// Clients of the control socket.
+typedef struct Clients {
+    int fds[CLIENTS];
+    GThread *reader; // of every other one
+} Clients;
+
+static int connect_client(const Bench *bench)
+{
+    static const char request[] = "{\"execute\": \"qmp_capabilities\"}\n";
+    g_autofree char *path = scratch_path(&bench->scratch, "controller.sock");
+    char answer[4096] = "";
+    int fd = unix_socket_connect(path, NULL);
+    must(fd >= 0 && send(fd, request, strlen(request), MSG_NOSIGNAL) > 0, "no control socket");
+    while (!strstr(answer, "\"return\"")) {
+        struct pollfd waiting = {.fd = fd, .events = POLLIN};
+        poll(&waiting, 1, -1);
+        ssize_t count = recv(fd, answer, sizeof(answer) - 1, 0);
+        must(count > 0, "a client was turned away");
+        answer[count] = '\0';
+    }
+    return fd;
+}
+
+// Reads what every other client is told until all are closed.
+static gpointer read_events(gpointer data)
+{
+    const Clients *clients = data;
+    struct pollfd waiting[CLIENTS / 2];
+    for (int i = 0; i < CLIENTS / 2; i++) {
+        waiting[i] = (struct pollfd){.fd = clients->fds[2 * i], .events = POLLIN};
+    }
+    for (int open = CLIENTS / 2; open > 0;) {
+        poll(waiting, CLIENTS / 2, -1);
+        for (int i = 0; i < CLIENTS / 2; i++) {
+            char chunk[4096];
+            if (waiting[i].revents && recv(waiting[i].fd, chunk, sizeof(chunk), 0) == 0) {
+                waiting[i].fd = -1;
+                open--;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void open_clients(const Bench *bench, Clients *clients)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        clients->fds[i] = connect_client(bench);
+    }
+    clients->reader = g_thread_new("reader", read_events, clients);
+}
+
+static void close_clients(Clients *clients)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        shutdown(clients->fds[i], SHUT_RDWR);
+    }
+    g_thread_join(clients->reader);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(clients->fds[i]);
+    }
+}
+
+// All that are probed call for more memory at once; how long each waited for its command.
+static void spike(Bench *bench, double *times_us)
+{
+    unsigned commands[SPIKING];
+    int64_t written_us[SPIKING];
+    for (int i = 0; i < SPIKING; i++) {
+        commands[i] = guest_farm_commands(bench->farm, i);
+        written_us[i] = g_get_monotonic_time();
+        guest_farm_report(bench->farm, i, "trend", HIGH_BYTES);
+    }
+    for (int i = 0; i < SPIKING; i++) {
+        if (guest_farm_commands(bench->farm, i) == commands[i]) {
+            run_until(bench, deadline_after(COMMAND_TIMEOUT_US), i);
+        }
+        must(guest_farm_commands(bench->farm, i) != commands[i], "a guest in need got no answer");
+        times_us[i] = (double)(guest_farm_commanded_us(bench->farm, i) - written_us[i]);
+    }
+    run_until(bench, deadline_after(PROBE_EVERY_US), NOBODY);
+    report_probed(bench, "change", LOW_BYTES);
+    run_until(bench, deadline_after(5 * PROBE_EVERY_US + g_random_int_range(0, 20000)), NOBODY);
+}
+
+// The median of what one round saw, and what one in a hundred waited for longer.
+static void time_spikes(Bench *bench, double *p50_us, double *p99_us)
+{
+    int timed = 0;
+    for (; timed + SPIKING <= bench->probes; timed += SPIKING) {
+        spike(bench, bench->times_us + timed);
+    }
+    *p50_us = bench_percentile(bench->times_us, timed, 50);
+    *p99_us = bench_percentile(bench->times_us, timed, 99);
+}
+
+// Events that clients did not read, by the controller's own count.
+static int64_t lost_events(const Bench *bench)
+{
+    static const char name[] = "\naerostat_control_dropped_events_total ";
+    g_autofree char *page = http_get(bench->metrics_port, "/metrics", "");
+    const char *line = strstr(page, name);
+    must(line != NULL, "there is no count of lost events");
+    return g_ascii_strtoll(line + strlen(name), NULL, 10);
+}
+
+static void measure_clients(int rounds, int probes, bool first)
+{
+    Bench bench;
+    open_bench(&bench, CLIENT_GUESTS, SPIKING, MAX(probes, SPIKING));
+    printf("%s\"clients\": {\"rounds\": [", first ? "" : ", ");
+    for (int i = 0; i < rounds; i++) {
+        Clients clients;
+        double p50_us[2];
+        double p99_us[2];
+        time_spikes(&bench, &p50_us[0], &p99_us[0]);
+        open_clients(&bench, &clients);
+        time_spikes(&bench, &p50_us[1], &p99_us[1]);
+        close_clients(&clients);
+        printf("%s{\"p50-us\": %.0f, \"p50-us-clients\": %.0f, \"p50-ratio\": %.2f, \"p99-us\": "
+               "%.0f, \"p99-us-clients\": %.0f, \"p99-ratio\": %.2f}",
+               i == 0 ? "" : ", ", p50_us[0], p50_us[1], p50_us[1] / p50_us[0], p99_us[0],
+               p99_us[1], p99_us[1] / p99_us[0]);
+        fflush(stdout);
+    }
+    printf("], \"events-lost\": %" G_GINT64_FORMAT "}", lost_events(&bench));
+    close_bench(&bench);
 }
 
 int main(void)
@@ -261,6 +428,10 @@ int main(void)
             measure(counts[i], probes, first);
             first = false;
         }
+    }
+    if (!only || strcmp(only, "clients") == 0) {
+        int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", DEFAULT_ROUNDS, MAX_ROUNDS);
+        measure_clients(rounds, probes, first);
     }
     printf("}}\n");
     return EXIT_SUCCESS;

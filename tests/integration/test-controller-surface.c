@@ -5,13 +5,11 @@
 #include "tests/test.h"
 
 #include "protocol/limits.h"
-#include "protocol/transport/unix-socket.h"
 #include "tests/support/rig.h"
 #include "tests/support/wait.h"
 
 #include <grp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,81 +166,6 @@ static void test_pressure_is_told_of_when_it_begins_and_when_it_is_over(void **s
     fake_agent_guest(a->agent)->used_bytes = 50 * MIB;
     g_autoptr(json_t) over = line_client_hear_event(&rig->control, "GUEST_PRESSURE");
     assert_true(json_is_false(json_object_get(over, "under-pressure")));
-}
-
-// Guests that nobody answers for, to come and go with each configuration.
-#define CROWD 200
-
-static void configure_crowd(Rig *rig, bool present)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-    for (int i = 0; present && i < CROWD; i++) {
-        g_string_append_printf(text, "[guest x%d]\nqmp=/nowhere/x%d.qmp\n", i, i);
-    }
-    rig_configure(rig, GIB, text->str);
-    json_decref(rig_ask(rig, "reload", NULL));
-}
-
-// The next line of a connection that is otherwise not read. New reference.
-static json_t *read_line(int fd, GString *unread)
-{
-    char *end;
-    while (!(end = strchr(unread->str, '\n'))) {
-        char chunk[4096];
-        ssize_t count = 0;
-        wait_for((count = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT)) > 0, PATIENCE_US);
-        g_string_append_len(unread, chunk, count);
-    }
-    json_t *message = json_loadb(unread->str, (size_t)(end - unread->str), 0, NULL);
-    g_string_erase(unread, 0, end + 1 - unread->str);
-    assert_non_null(message);
-    return message;
-}
-
-static void send_text(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-static void test_a_client_too_slow_for_its_events_is_told_how_many_it_lost(void **state)
-{
-    Rig *rig = *state;
-    rig_configure(rig, GIB, NULL);
-    rig_start(rig);
-    json_decref(rig_ask(rig, "set-events", json_pack("{s:[]}", "enable")));
-    g_autoptr(GString) unread = g_string_new(NULL);
-    int fd = unix_socket_connect(rig->socket_path, NULL);
-    assert_true(fd >= 0);
-    send_text(fd, "{\"execute\":\"qmp_capabilities\"}\n");
-    json_decref(read_line(fd, unread));
-    json_decref(read_line(fd, unread));
-    int64_t told = 0;
-    for (int i = 0; i < 20; i++) {
-        configure_crowd(rig, i % 2 == 0);
-        told += CROWD;
-    }
-    // The answer stands behind what is left of the events.
-    send_text(fd, "{\"execute\":\"query-status\"}\n");
-    int64_t heard = 0;
-    json_t *message;
-    while (json_object_get(message = read_line(fd, unread), "event")) {
-        json_decref(message);
-        heard++;
-    }
-    const json_t *status = json_object_get(message, "return");
-    int64_t lost = json_integer_value(json_object_get(status, "events-lost"));
-    json_decref(message);
-    assert_true(lost > 0);
-    assert_int_equal(heard + lost, told);
-
-    configure_crowd(rig, true);
-    g_autoptr(json_t) event = read_line(fd, unread);
-    assert_string_equal(json_string_value(json_object_get(event, "event")), "EVENTS_LOST");
-    const json_t *data = json_object_get(event, "data");
-    assert_int_equal(json_integer_value(json_object_get(data, "count")), lost);
-    g_autoptr(json_t) next = read_line(fd, unread);
-    assert_string_equal(json_string_value(json_object_get(next, "event")), "GUEST_ADDED");
-    close(fd);
 }
 
 // --- the read-only socket ---------------------------------------------------------------------
@@ -468,7 +391,6 @@ int main(void)
         TEST(test_qemus_library_and_shell_are_served_unchanged),
         TEST(test_a_client_is_told_of_the_events_it_chose_and_no_others),
         TEST(test_pressure_is_told_of_when_it_begins_and_when_it_is_over),
-        TEST(test_a_client_too_slow_for_its_events_is_told_how_many_it_lost),
         TEST(test_the_read_only_socket_tells_everything_and_changes_nothing),
         TEST(test_without_a_path_there_is_no_read_only_socket),
         TEST(test_onlookers_cannot_lock_the_operator_out),

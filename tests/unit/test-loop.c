@@ -297,6 +297,139 @@ static void test_a_flood_of_what_is_no_line_is_taken_no_faster_either(void **sta
     }
 }
 
+// --- events that can wait ---------------------------------------------------------------------
+
+typedef struct Peer {
+    LineChannel *channel;
+    int fd;
+    int ends; // how often the channel told that it had ended
+} Peer;
+
+static void ignore_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
+                        void *context)
+{
+    (void)channel;
+    (void)line;
+    (void)length;
+    (void)after_sentinel;
+    (void)context;
+}
+
+static bool note_end(LineChannel *channel, LineChannelEnd end, const char *message, void *context)
+{
+    (void)channel;
+    (void)end;
+    (void)message;
+    ((Peer *)context)->ends++;
+    return false;
+}
+
+static void open_peer(Peer *peer, size_t max_events)
+{
+    static const LineChannelHandlers handlers = {.line = ignore_line, .ended = note_end};
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    *peer = (Peer){.fd = ends[1]};
+    peer->channel =
+        line_channel_new(ends[0], LIMIT_REQUEST_LINE_BYTES, max_events, &handlers, peer);
+}
+
+static void close_peer(const Peer *peer)
+{
+    line_channel_free(peer->channel);
+    close(peer->fd);
+}
+
+// That `expected` has arrived, and no more.
+static void assert_arrived(const Peer *peer, const char *expected)
+{
+    char text[256] = "";
+    ssize_t count = recv(peer->fd, text, sizeof(text) - 1, 0);
+    assert_int_equal(MAX(count, 0), strlen(expected));
+    assert_string_equal(text, expected);
+}
+
+static void test_a_queued_event_waits_until_it_is_flushed(void **state)
+{
+    (void)state;
+    Peer peer;
+    open_peer(&peer, 4);
+    line_channel_queue_event(peer.channel, "a\n", 2);
+    g_main_context_iteration(NULL, FALSE);
+    assert_arrived(&peer, "");
+    line_channel_flush(peer.channel);
+    assert_arrived(&peer, "a\n");
+    close_peer(&peer);
+}
+
+static void test_a_reply_follows_the_events_that_were_queued_before_it(void **state)
+{
+    (void)state;
+    Peer peer;
+    open_peer(&peer, 4);
+    line_channel_queue_event(peer.channel, "a\n", 2);
+    line_channel_send_reply(peer.channel, "b\n", 2);
+    g_main_context_iteration(NULL, FALSE);
+    assert_arrived(&peer, "a\nb\n");
+    close_peer(&peer);
+}
+
+static void test_queued_events_are_written_rather_than_dropped(void **state)
+{
+    (void)state;
+    Peer peer;
+    open_peer(&peer, 2);
+    for (const char *line = "a\nb\nc\nd\ne\n"; *line; line += 2) {
+        line_channel_queue_event(peer.channel, line, 2);
+    }
+    line_channel_flush(peer.channel);
+    assert_arrived(&peer, "a\nb\nc\nd\ne\n");
+    assert_int_equal(line_channel_dropped_events(peer.channel), 0);
+    close_peer(&peer);
+}
+
+static void test_of_a_peer_that_does_not_read_the_newest_events_are_kept(void **state)
+{
+    (void)state;
+    enum { EVENTS = 100000, KEPT = 3 };
+    Peer peer;
+    open_peer(&peer, KEPT);
+    for (int i = 0; i < EVENTS; i++) {
+        line_channel_queue_event(peer.channel, "x\n", 2);
+        line_channel_flush(peer.channel);
+    }
+    assert_int_equal(line_channel_pending_events(peer.channel), KEPT);
+    char chunk[4096];
+    int64_t heard_bytes = 0;
+    ssize_t count;
+    while ((count = recv(peer.fd, chunk, sizeof(chunk), 0)) > 0 ||
+           line_channel_pending_events(peer.channel) > 0) {
+        heard_bytes += MAX(count, 0);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    assert_true(line_channel_dropped_events(peer.channel) > 0);
+    assert_int_equal(heard_bytes / 2 + (int64_t)line_channel_dropped_events(peer.channel), EVENTS);
+    close_peer(&peer);
+}
+
+// Whoever flushes many channels must not find one freed under his hands.
+static void test_a_flush_that_fails_is_told_of_by_the_loop(void **state)
+{
+    (void)state;
+    Peer peer;
+    open_peer(&peer, 4);
+    shutdown(peer.fd, SHUT_RDWR);
+    line_channel_queue_event(peer.channel, "a\n", 2);
+    line_channel_flush(peer.channel);
+    assert_int_equal(peer.ends, 0);
+    turn_until(&peer.ends, 1);
+    line_channel_queue_event(peer.channel, "b\n", 2);
+    line_channel_flush(peer.channel);
+    g_main_context_iteration(NULL, FALSE);
+    assert_int_equal(peer.ends, 1);
+    close_peer(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +443,11 @@ int main(void)
         cmocka_unit_test(test_a_watch_for_nothing_is_not_called),
         cmocka_unit_test(test_a_flood_is_taken_no_faster_than_its_time_allows),
         cmocka_unit_test(test_a_flood_of_what_is_no_line_is_taken_no_faster_either),
+        cmocka_unit_test(test_a_queued_event_waits_until_it_is_flushed),
+        cmocka_unit_test(test_a_reply_follows_the_events_that_were_queued_before_it),
+        cmocka_unit_test(test_queued_events_are_written_rather_than_dropped),
+        cmocka_unit_test(test_of_a_peer_that_does_not_read_the_newest_events_are_kept),
+        cmocka_unit_test(test_a_flush_that_fails_is_told_of_by_the_loop),
     };
     return run_test_table(tests);
 }
