@@ -3,14 +3,15 @@
 
 static json_t *view_demand(const PolicyDemand *demand)
 {
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "committed",
-        (json_int_t)demand->committed_bytes, "headroom", (json_int_t)demand->headroom_bytes,
-        "comfort", (json_int_t)demand->comfort_bytes, "cache-share",
-        (json_int_t)demand->cache_share_bytes, "under-pressure", demand->under_pressure, "burst",
-        (json_int_t)demand->burst.bytes, "burst-growth",
-        (json_int_t)demand->burst.growth_bytes_per_s, "burst-us",
-        (json_int_t)demand->burst.lasts_us, "relief", (json_int_t)demand->relief_bytes);
+    return json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I}", "committed",
+                     (json_int_t)demand->committed_bytes, "headroom",
+                     (json_int_t)demand->headroom_bytes, "comfort",
+                     (json_int_t)demand->comfort_bytes, "cache-share",
+                     (json_int_t)demand->cache_share_bytes, "under-pressure",
+                     demand->under_pressure, "burst", (json_int_t)demand->burst.bytes,
+                     "burst-growth", (json_int_t)demand->burst.growth_bytes_per_s, "burst-us",
+                     (json_int_t)demand->burst.lasts_us, "relief", (json_int_t)demand->relief_bytes,
+                     "caution", (json_int_t)demand->caution_bytes);
 }
 
 static json_t *view_tiers(const PolicyGuest *guest)

@@ -52,18 +52,25 @@ static const struct {
     const char *word; // of PlannedDemand
     const char *label;
 } needs[] = {
-    {"committed", "in use"},
-    {"headroom", "headroom"},
-    {"comfort", "comfort"},
-    {"cache-share", "cache"},
+    {"committed", "in use"}, {"headroom", "headroom"}, {"caution", "caution"},
+    {"comfort", "comfort"},  {"cache-share", "cache"},
 };
+
+// What the guest wants for one of the needs. The headroom is told without the caution that is part
+// of it.
+static int64_t wanted_for(const Facts *facts, size_t need)
+{
+    bool is_headroom = strcmp(needs[need].word, "headroom") == 0;
+    int64_t told_apart_bytes = is_headroom ? number(facts->demand, "caution") : 0;
+    return MAX(number(facts->demand, needs[need].word) - told_apart_bytes, 0);
+}
 
 // The demand in its order, as far as the target reaches.
 static void add_needs(Explanation *explanation, const Facts *facts)
 {
     int64_t left_bytes = facts->target_bytes;
     for (size_t i = 0; facts->demand && i < G_N_ELEMENTS(needs); i++) {
-        int64_t wanted_bytes = number(facts->demand, needs[i].word);
+        int64_t wanted_bytes = wanted_for(facts, i);
         int64_t part_bytes = MIN(wanted_bytes, left_bytes);
         add_part(explanation->needs, needs[i].word, needs[i].label, part_bytes);
         left_bytes -= part_bytes;
@@ -83,12 +90,14 @@ static void say_headroom(Explanation *explanation, const Facts *facts)
 {
     int64_t burst_bytes = number(facts->demand, "burst");
     int64_t relief_bytes = number(facts->demand, "relief");
+    int64_t caution_bytes = number(facts->demand, "caution");
     int64_t growth_bytes = number(facts->demand, "burst-growth");
     int64_t lasts_us = number(facts->demand, "burst-us");
+    int64_t always_bytes =
+        number(facts->demand, "headroom") - burst_bytes - relief_bytes - caution_bytes;
     char text[3][SIZE_TEXT_SIZE];
     g_autoptr(GString) sentence = g_string_new(NULL);
-    g_string_printf(sentence, "Its headroom is %s at all times",
-                    size(number(facts->demand, "headroom") - burst_bytes - relief_bytes, text[0]));
+    g_string_printf(sentence, "Its headroom is %s at all times", size(always_bytes, text[0]));
     if (burst_bytes > 0) {
         bool capped = growth_bytes / 1000 * (lasts_us / 1000) > burst_bytes;
         g_string_append_printf(
@@ -101,6 +110,12 @@ static void say_headroom(Explanation *explanation, const Facts *facts)
                                size(relief_bytes, text[1]));
     }
     say(explanation, "%s.", sentence->str);
+    if (caution_bytes > 0) {
+        say(explanation,
+            "Only its balloon's statistics tell of it, up to two seconds late: %s of caution come "
+            "on top.",
+            size(caution_bytes, text[0]));
+    }
 }
 
 static bool is_bound_by(const Facts *facts, const char *word)
@@ -163,7 +178,7 @@ static bool is_scarce(const Facts *facts)
     }
     int64_t wanted_bytes = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(needs); i++) {
-        wanted_bytes += number(facts->demand, needs[i].word);
+        wanted_bytes += wanted_for(facts, i);
     }
     return fair_share_bytes < MIN(wanted_bytes, number(facts->guest, "max"));
 }

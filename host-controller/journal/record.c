@@ -39,6 +39,7 @@ const JournalField journal_record_fields[] = {
     INPUT("burst-growth", ANY, demand.burst.growth_bytes_per_s),
     INPUT("burst-us", ANY, demand.burst.lasts_us),
     INPUT("relief", ANY, demand.relief_bytes),
+    INPUT("caution", ANY, demand.caution_bytes),
     HISTORY("learned-started", BOOL, started),
     HISTORY("learned-at-us", COUNT, last.at_us),
     HISTORY("learned-held", BYTES, last.held_bytes),

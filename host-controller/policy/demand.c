@@ -187,5 +187,6 @@ void policy_demand_update(PolicyHistory *history, const PolicySample *sample, in
         .under_pressure = under_pressure,
         .burst = burst,
         .relief_bytes = relief_bytes,
+        .caution_bytes = caution_bytes,
     };
 }

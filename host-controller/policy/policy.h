@@ -81,8 +81,9 @@ typedef struct PolicyDemand {
     bool under_pressure;       // its tasks stall for lack of memory
 
     // Why the headroom is what it is, before any of it was denied: the floor, and these.
-    PolicyBurst burst;    // its bytes are what was provided for, at most a part of the size
-    int64_t relief_bytes; // more because it is under pressure
+    PolicyBurst burst;     // its bytes are what was provided for, at most a part of the size
+    int64_t relief_bytes;  // more because it is under pressure
+    int64_t caution_bytes; // more because what it tells is coarse
 } PolicyDemand;
 
 // Takes a report of a guest of `size_bytes` into `history` and works out its demand. Any numbers

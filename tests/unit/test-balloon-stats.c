@@ -122,9 +122,11 @@ static void test_coarse_news_keeps_an_eighth_of_the_size_more(void **state)
     (void)state;
     PolicyHistory coarse = {0};
     PolicyHistory fine = {0};
-    int64_t more_bytes = demand_of(&coarse, 0, 300, true).headroom_bytes -
-                         demand_of(&fine, 0, 300, false).headroom_bytes;
-    assert_int_equal(more_bytes, 128 * MIB);
+    PolicyDemand careful = demand_of(&coarse, 0, 300, true);
+    PolicyDemand usual = demand_of(&fine, 0, 300, false);
+    assert_int_equal(careful.headroom_bytes - usual.headroom_bytes, 128 * MIB);
+    assert_int_equal(careful.caution_bytes, 128 * MIB);
+    assert_int_equal(usual.caution_bytes, 0);
 }
 
 static void test_coarse_news_lets_no_cache_go(void **state)

@@ -298,6 +298,46 @@ static void test_pinned(void **state)
         "  Its headroom is 32 MiB at all times.\n");
 }
 
+// No agent: 128 of caution, an eighth of its size, are part of the headroom of 160. Mode reclaim:
+// the share is the demand, 300 + 160 + 32 + 50. Of the 286 above its minimum in use takes 300 - 256
+// and the 16 that go with it, headroom the other 144.
+static void test_a_guest_known_by_its_statistics_alone(void **state)
+{
+    (void)state;
+    PolicyHost host = {.budget_bytes = 2048 * MIB, .reclaim = true};
+    PolicyGuest guest = guest_of(542, 300);
+    guest.demand.headroom_bytes = 160 * MIB;
+    guest.demand.caution_bytes = 128 * MIB;
+    guest.demand.cache_share_bytes = 50 * MIB;
+    policy_plan(&host, &guest, 1);
+    assert_explained(
+        &host, &guest, 1,
+        "web1: target 542 MiB: 300 MiB in use + 32 MiB headroom + 128 MiB caution + 32 MiB comfort "
+        "+ 50 MiB cache; fair share 542 MiB; bound by demand for 40.0 ms\n"
+        "\n"
+        "What it is for\n"
+        "  in use                              314572800      300 MiB\n"
+        "  headroom                             33554432       32 MiB\n"
+        "  caution                             134217728      128 MiB\n"
+        "  comfort                              33554432       32 MiB\n"
+        "  cache                                52428800       50 MiB\n"
+        "  = target                            568328192      542 MiB\n"
+        "\n"
+        "Where it comes from\n"
+        "  its minimum                         268435456      256 MiB\n"
+        "  for what is in use                   62914560       60 MiB\n"
+        "  for headroom                        150994944      144 MiB\n"
+        "  for comfort                          33554432       32 MiB\n"
+        "  for cache                            52428800       50 MiB\n"
+        "  = target                            568328192      542 MiB\n"
+        "\n"
+        "Why\n"
+        "  It gets all it needs.\n"
+        "  Its headroom is 32 MiB at all times.\n"
+        "  Only its balloon's statistics tell of it, up to two seconds late: 128 MiB of caution "
+        "come on top.\n");
+}
+
 static void test_what_is_not_acted_upon_is_said_to_be_so(void **state)
 {
     (void)state;
@@ -340,6 +380,7 @@ static PolicyGuest random_guest(Random *random)
     guest.bound = POLICY_BOUND_STALE;
     guest.demand.committed_bytes = random_between(random, 0, guest.size_bytes);
     guest.demand.headroom_bytes = random_between(random, 0, guest.size_bytes / 4);
+    guest.demand.caution_bytes = random_between(random, 0, guest.demand.headroom_bytes);
     guest.demand.cache_share_bytes = random_between(random, 0, guest.size_bytes / 2);
     guest.demand.under_pressure = random_chance(random, 20);
     return guest;
@@ -376,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_stalled),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_a_guest_known_by_its_statistics_alone),
         cmocka_unit_test(test_what_is_not_acted_upon_is_said_to_be_so),
         cmocka_unit_test(test_every_sum_is_right_to_the_byte),
     };
