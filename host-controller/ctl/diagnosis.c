@@ -145,6 +145,21 @@ void diagnose_host(const json_t *host, const json_t *guests, GPtrArray *findings
     }
 }
 
+// --- a guest's sockets ------------------------------------------------------------------------
+
+// The path that an error of a connection to a socket begins with. New string.
+static char *socket_path_of(const char *why)
+{
+    return g_strndup(why, strcspn(why, ":"));
+}
+
+// What mends a socket that the controller may not use; NULL when that is not what is wrong.
+static char *remedy_of_permission(const char *why)
+{
+    g_autofree char *path = socket_path_of(why);
+    return strstr(why, "ermission") ? g_strdup_printf("setfacl -m u:aerostat:rw %s", path) : NULL;
+}
+
 // --- a guest's QEMU ---------------------------------------------------------------------------
 
 static void diagnose_monitor(const json_t *guest, const char *name, GPtrArray *findings)
@@ -153,16 +168,13 @@ static void diagnose_monitor(const json_t *guest, const char *name, GPtrArray *f
         return;
     }
     g_autofree char *why = render_word(guest, "qmp-error");
-    char *remedy;
-    // The message begins with the socket's path.
-    g_autofree char *path = g_strndup(why, strcspn(why, ":"));
-    if (strstr(why, "No such file") || strstr(why, "refused")) {
+    char *remedy = remedy_of_permission(why);
+    if (!remedy && (strstr(why, "No such file") || strstr(why, "refused"))) {
+        g_autofree char *path = socket_path_of(why);
         remedy = g_strdup_printf("start it with -qmp unix:%s,server=on,wait=off, or mend qmp= in "
                                  "[guest %s]",
                                  path, name);
-    } else if (strstr(why, "ermission")) {
-        remedy = g_strdup_printf("setfacl -m u:aerostat:rw %s", path);
-    } else {
+    } else if (!remedy) {
         remedy =
             g_strdup("QEMU serves one client a monitor, so end the other one (ss -xp shows it); "
                      "or QEMU hangs");
@@ -220,18 +232,23 @@ static void diagnose_agent(const json_t *guest, const char *name, GPtrArray *fin
 {
     g_autofree char *why = render_word(guest, "agent-error");
     if (word_is(guest, "agent", "none")) {
-        add(findings, name, "no-agent", g_strdup("no agent is configured, so it is never shrunk"),
+        bool by_stats = word_is(guest, "source", "guest-stats");
+        add(findings, name, "no-agent",
+            g_strdup_printf("no agent is configured: %s",
+                            by_stats ? "only its balloon's statistics tell of it, which are coarser"
+                                     : "nothing tells what it needs, and it is not shrunk"),
             g_strdup_printf(
                 "give it a port named org.aerostat.memory.0 and set agent= in [guest %s]; "
                 "then: " RELOAD,
                 name));
     } else if (word_is(guest, "agent", "connecting") && why[0] == '/') {
-        // The message begins with the socket's path.
+        char *remedy = remedy_of_permission(why);
         add(findings, name, "no-agent-port",
             g_strdup_printf("the socket of its agent's port cannot be reached: %s", why),
-            g_strdup_printf("start it with a virtserialport named org.aerostat.memory.0 on that "
-                            "socket, or mend agent= in [guest %s]",
-                            name));
+            remedy ? remedy
+                   : g_strdup_printf("start it with a virtserialport named org.aerostat.memory.0 "
+                                     "on that socket, or mend agent= in [guest %s]",
+                                     name));
     } else if (word_is(guest, "agent", "connecting") || word_is(guest, "agent", "stale")) {
         add(findings, name, "agent-silent",
             g_strdup_printf("its agent does not report%s%s", why[0] == '-' ? "" : ": ",

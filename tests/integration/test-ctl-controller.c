@@ -5,6 +5,7 @@
 #include "tests/test.h"
 
 #include "tests/support/rig.h"
+#include "tests/support/socket-thread.h"
 #include "tests/support/wait.h"
 
 #include <string.h>
@@ -168,21 +169,52 @@ static void test_doctor_finds_what_is_broken_on_a_running_host(void **state)
     RigGuest *gone = rig_add(rig, "gone", GIB, NULL);
     RigGuest *silent = rig_add(rig, "silent", GIB, NULL);
     RigGuest *careless = rig_add(rig, "careless", GIB, NULL);
+    RigGuest *unplugged = rig_add(rig, "unplugged", GIB, NULL);
+    RigGuest *blind = rig_add(rig, "blind", GIB, NULL);
     rig_add(rig, "well", GIB, NULL);
     fake_qemu_set_device(bare->qemu, false);
     for (guint i = 0; i < rig->guests->len; i++) {
         RigGuest *guest = g_ptr_array_index(rig->guests, i);
         fake_agent_guest(guest->agent)->deflate_on_oom = guest != careless;
+        fake_agent_guest(guest->agent)->without_psi = guest == blind;
     }
+    rig_add_found(rig, "agentless", GIB);
     rig_run(rig, 8 * GIB);
     fake_qemu_quit(gone->qemu);
     fake_agent_set_silent(silent->agent, true);
+    g_clear_pointer(&unplugged->agent, fake_agent_free);
     wait_for(finds(rig, "bare no-balloon;gone qemu-unreachable;silent agent-silent;"
-                        "careless no-deflate-on-oom;"),
+                        "careless no-deflate-on-oom;unplugged no-agent-port;blind no-psi;"
+                        "agentless no-agent;"),
              PATIENCE_US);
     json_decref(rig_ask(rig, "quit", NULL));
     wait_for(!process_is_running(rig->controller), PATIENCE_US);
     assert_true(finds(rig, "host no-controller;"));
+}
+
+static void say_rubbish(int fd, void *context)
+{
+    (void)context;
+    socket_thread_send(fd, "220 ready\r\n");
+}
+
+static void test_doctor_finds_what_is_wrong_with_the_host_itself(void **state)
+{
+    Rig *rig = *state;
+    rig_configure(rig, GIB, NULL);
+    rig_start(rig);
+    assert_true(finds(rig, "host no-guests;"));
+    RigGuest *large = rig_add(rig, "large", GIB, "min=900M");
+    fake_agent_guest(large->agent)->deflate_on_oom = true;
+    rig_configure(rig, 512 * MIB, NULL);
+    json_decref(rig_ask(rig, "reload", NULL));
+    wait_for(rig_had_event(rig, "HOST_OVERCOMMITTED", NULL), PATIENCE_US);
+    assert_true(finds(rig, "host overcommitted;"));
+    assert_int_equal(rig_stop(rig), 0);
+    SocketThread *other = socket_thread_start(rig->socket_path, say_rubbish, NULL);
+    bool found = finds(rig, "host no-answer;");
+    socket_thread_stop(other);
+    assert_true(found);
 }
 
 static void test_doctor_finds_nothing_where_nothing_is_wrong(void **state)
@@ -272,6 +304,7 @@ int main(void)
         TEST(test_who_may_only_look_is_told_so),
         TEST(test_an_explanation_is_made_of_the_running_plan),
         TEST(test_doctor_finds_what_is_broken_on_a_running_host),
+        TEST(test_doctor_finds_what_is_wrong_with_the_host_itself),
         TEST(test_doctor_finds_nothing_where_nothing_is_wrong),
         TEST(test_bash_completes_commands_options_and_guests),
         cmocka_unit_test(test_bash_completes_every_command_there_is),

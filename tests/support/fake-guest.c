@@ -60,4 +60,8 @@ void fake_guest_report(const FakeGuest *guest, MemoryReport *report)
                       guest->swap_total_bytes - guest->swap_used_bytes);
     memory_report_set(report, REPORT_PRESSURE_SOME_TOTAL, guest->stall_us);
     memory_report_set(report, REPORT_BALLOON, size - fake_qemu_actual_bytes(guest->qemu));
+    for (MemoryReportField field = REPORT_PRESSURE_SOME_AVG10;
+         guest->without_psi && field <= REPORT_PRESSURE_FULL_TOTAL; field++) {
+        report->present &= ~(UINT64_C(1) << field);
+    }
 }

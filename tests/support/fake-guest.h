@@ -23,7 +23,8 @@ typedef struct FakeGuest {
     int64_t stall_us;       // time processes waited so far
     int64_t shortage_bytes; // the most that processes used beyond what there was: 0 if all is well
     bool deflate_on_oom;
-    int64_t at_us; // the model stands there
+    bool without_psi; // its kernel does not measure pressure
+    int64_t at_us;    // the model stands there
 } FakeGuest;
 
 // A guest of `qemu` with a twentieth of its size for the kernel and another one in use.

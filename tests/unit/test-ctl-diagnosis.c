@@ -76,6 +76,11 @@ static void test_each_ailment_of_a_guest_is_found_with_what_mends_it(void **stat
          {0},
          "no-agent-port",
          "mend agent= in [guest web1]"},
+        {"{'name': 'web1', 'state': 'settled', 'agent': 'connecting',"
+         " 'agent-error': '/run/vm/web1.agent: connect: Permission denied'}",
+         {0},
+         "no-agent-port",
+         "setfacl -m u:aerostat:rw /run/vm/web1.agent"},
         {"{'name': 'web1', 'state': 'settled', 'agent': 'connected',"
          " 'report': {'deflate-on-oom': false, 'pressure': {}}}",
          {0},
@@ -115,6 +120,24 @@ static void test_each_ailment_of_a_guest_is_found_with_what_mends_it(void **stat
         g_autoptr(GPtrArray) findings = findings_new();
         diagnose_guest(guest, &cases[i].process, findings);
         assert_one(findings, "web1", cases[i].code, cases[i].remedy);
+    }
+}
+
+static void test_what_is_known_of_a_guest_without_an_agent_is_told(void **state)
+{
+    static const char *const cases[][2] = {
+        {"guest-stats", "only its balloon's statistics tell of it, which are coarser"},
+        {"none", "nothing tells what it needs, and it is not shrunk"},
+    };
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(json_t) guest = json_pack("{s:s, s:s, s:s, s:s}", "name", "web1", "state",
+                                            "settled", "agent", "none", "source", cases[i][0]);
+        g_autoptr(GPtrArray) findings = findings_new();
+        diagnose_guest(guest, &(ProcessFacts){0}, findings);
+        assert_one(findings, "web1", "no-agent", "agent= in [guest web1]");
+        const Finding *finding = g_ptr_array_index(findings, 0);
+        assert_non_null(strstr(finding->what, cases[i][1]));
     }
 }
 
@@ -194,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_ailment_of_a_guest_is_found_with_what_mends_it),
+        cmocka_unit_test(test_what_is_known_of_a_guest_without_an_agent_is_told),
         cmocka_unit_test(test_a_guest_cannot_write_on_the_terminal),
         cmocka_unit_test(test_an_overcommitted_host_is_found_with_the_guest_to_begin_with),
         cmocka_unit_test(test_a_host_without_guests_is_told_where_to_add_them),
