@@ -34,9 +34,10 @@ static const char head[] =
     ".used{background:var(--used)}.free{background:var(--free)}.held{background:var(--held)}\n"
     ".target{position:absolute;top:-3px;bottom:-3px;width:2px;margin-left:-1px;"
     "background:var(--mark)}\n"
-    ".key i{display:inline-block;width:.8rem;height:.8rem;margin:0 .25rem 0 .8rem;"
+    ".key span{margin-right:.8rem;white-space:nowrap}\n"
+    ".key i{display:inline-block;width:.8rem;height:.8rem;margin-right:.25rem;"
     "border:1px solid var(--line);vertical-align:-.1rem}\n"
-    ".key i:first-child{margin-left:0}.key i.line{width:2px;border:0;background:var(--mark)}\n"
+    ".key i.line{width:2px;border:0;background:var(--mark)}\n"
     "</style></head><body>\n";
 
 // --- parts ------------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ static void append_states(const MetricsSnapshot *snapshot, GString *text)
                            snapshot->guest_count == 1 ? "" : "s");
     for (GuestState state = 0; state < GUEST_STATE_COUNT; state++) {
         if (count[state] > 0) {
-            g_string_append_printf(text, " · %zu %s", count[state], guest_state_name(state));
+            g_string_append_printf(text, " · %zu&nbsp;%s", count[state], guest_state_name(state));
         }
     }
     if (looks > 0) {
@@ -154,9 +155,11 @@ static void append_head(const MetricsSnapshot *snapshot, GString *text)
     }
     append_host_bar(snapshot, text);
     append_states(snapshot, text);
-    g_string_append(text, "<p class=\"key dim\"><i class=\"used\"></i>used"
-                          "<i class=\"free\"></i>available<i class=\"held\"></i>held, use unknown"
-                          "<i></i>balloon<i class=\"line\"></i>target</p>\n<ul>\n");
+    g_string_append(text, "<p class=\"key dim\"><span><i class=\"used\"></i>used</span> "
+                          "<span><i class=\"free\"></i>available</span> "
+                          "<span><i class=\"held\"></i>held, use unknown</span> "
+                          "<span><i></i>balloon</span> "
+                          "<span><i class=\"line\"></i>target</span></p>\n<ul>\n");
 }
 
 // --- guests -----------------------------------------------------------------------------------

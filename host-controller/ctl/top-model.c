@@ -56,18 +56,29 @@ static int64_t size_member(const json_t *object, const char *name)
     return MAX(json_integer_value(json_object_get(object, name)), 0);
 }
 
+// What tells of the guest's memory: its balloon's statistics where they stand in for its agent, or
+// its agent's report. NULL: nothing does.
+static const json_t *find_memory(const json_t *guest)
+{
+    const json_t *stats = json_object_get(guest, "guest-stats");
+    return stats ? stats : json_object_get(json_object_get(guest, "report"), "memory");
+}
+
 TopMemory top_memory_of(const json_t *guest)
 {
     TopMemory memory = {.size_bytes = size_member(guest, "size")};
     int64_t held_bytes = MIN(size_member(guest, "actual"), memory.size_bytes);
-    const json_t *report = json_object_get(json_object_get(guest, "report"), "memory");
+    const json_t *told = find_memory(guest);
+    // A balloon's driver that tells only one of them means the same by it.
+    const char *available_word = json_object_get(told, "available") ? "available" : "free";
+    const char *free_word = json_object_get(told, "free") ? "free" : "available";
     memory.ballooned_bytes = memory.size_bytes - held_bytes;
-    if (!report) {
+    if (!json_object_get(told, available_word)) {
         memory.unknown_bytes = held_bytes;
         return memory;
     }
-    int64_t available_bytes = MIN(size_member(report, "available"), held_bytes);
-    memory.free_bytes = MIN(size_member(report, "free"), available_bytes);
+    int64_t available_bytes = MIN(size_member(told, available_word), held_bytes);
+    memory.free_bytes = MIN(size_member(told, free_word), available_bytes);
     memory.cache_bytes = available_bytes - memory.free_bytes;
     memory.used_bytes = held_bytes - available_bytes;
     return memory;

@@ -18,8 +18,8 @@
 #define STATE_COLUMNS 13
 #define SIZE_COLUMNS 9
 #define PRESSURE_COLUMNS 8
-#define MIN_BAR_COLUMNS 8
-#define MIN_COURSE_COLUMNS 8
+#define MIN_BAR_COLUMNS 7
+#define MIN_COURSE_COLUMNS 10
 #define WIDE_COLUMNS 110
 
 typedef struct Screen {
@@ -219,6 +219,18 @@ static void write_course(Screen *screen, const json_t *guest, int columns)
 
 // --- the head ---------------------------------------------------------------------------------
 
+// Writes a field, which it takes over, unless it does not fit whole: then it is left out with all
+// that follow in the row.
+static void write_field(Screen *screen, TextColour colour, char *text)
+{
+    g_autofree char *field = text;
+    if (text_columns(field) > screen->left) {
+        screen->left = 0;
+    }
+    write_text(screen, colour, field);
+    write_text(screen, TEXT_PLAIN, "  ");
+}
+
 static void write_title(Screen *screen)
 {
     const TopModel *model = screen->model;
@@ -226,12 +238,14 @@ static void write_title(Screen *screen)
     g_autofree char *mode = render_word(model->status, "mode");
     g_autofree char *uptime =
         render_duration(json_integer_value(json_object_get(model->status, "uptime-us")));
-    g_autofree char *text = g_strdup_printf(
-        "aerostat %s  %s  up %s  %" JSON_INTEGER_FORMAT " guests, %" JSON_INTEGER_FORMAT
-        " reporting",
-        version, mode, uptime, json_integer_value(json_object_get(model->status, "guests")),
-        json_integer_value(json_object_get(model->status, "reporting")));
-    write_text(screen, TEXT_HEADING, text);
+    write_field(screen, TEXT_HEADING, g_strdup_printf("aerostat %s", version));
+    write_field(screen, TEXT_HEADING, g_steal_pointer(&mode));
+    write_field(screen, TEXT_HEADING,
+                g_strdup_printf("%" JSON_INTEGER_FORMAT " guests, %" JSON_INTEGER_FORMAT
+                                " reporting",
+                                json_integer_value(json_object_get(model->status, "guests")),
+                                json_integer_value(json_object_get(model->status, "reporting"))));
+    write_field(screen, TEXT_HEADING, g_strdup_printf("up %s", uptime));
     next_row(screen);
 }
 
@@ -247,27 +261,44 @@ static void write_host(Screen *screen)
     g_autofree char *held = render_size(model->host, "sum-actual");
     g_autofree char *target = render_size(model->host, "sum-target");
     g_autofree char *available = render_size(model->host, "available");
-    g_autofree char *text = g_strdup_printf("budget %s  held %s  to be held %s  host available %s",
-                                            budget, held, target, available);
     bool over = json_is_true(json_object_get(model->host, "overcommitted"));
     write_text(screen, over ? TEXT_ALARM : TEXT_PLAIN, over ? "OVERCOMMITTED  " : "");
-    write_text(screen, TEXT_PLAIN, text);
+    write_field(screen, TEXT_PLAIN, g_strdup_printf("budget %s", budget));
+    write_field(screen, TEXT_PLAIN, g_strdup_printf("held %s", held));
+    write_field(screen, TEXT_PLAIN, g_strdup_printf("host available %s", available));
+    write_field(screen, TEXT_PLAIN, g_strdup_printf("to be held %s", target));
     next_row(screen);
 }
 
-static void write_legend(Screen *screen)
+// The order of the guests among all there are; by itself where they do not fit.
+static void write_sorts(Screen *screen)
 {
-    const Shapes *shapes = shapes_of(screen->style);
-    g_autofree char *shown =
-        g_strdup_printf("%s in use %s cache %s free %s balloon  ", shapes->used, shapes->cache,
-                        shapes->free, shapes->ballooned);
-    write_text(screen, TEXT_QUIET, shown);
+    int columns = 0;
     write_text(screen, TEXT_QUIET, "sort ");
     for (TopSort sort = 0; sort < TOP_SORT_COUNT; sort++) {
-        bool chosen = sort == screen->model->sort;
-        write_text(screen, chosen ? TEXT_HEADING : TEXT_QUIET, top_sort_name(sort));
-        write_text(screen, TEXT_QUIET, " ");
+        columns += text_columns(top_sort_name(sort)) + 1;
     }
+    bool all = columns <= screen->left;
+    for (TopSort sort = 0; sort < TOP_SORT_COUNT; sort++) {
+        bool chosen = sort == screen->model->sort;
+        if (all || chosen) {
+            write_text(screen, chosen ? TEXT_HEADING : TEXT_QUIET, top_sort_name(sort));
+            write_text(screen, TEXT_QUIET, " ");
+        }
+    }
+}
+
+// What the bars mean, where there are any.
+static void write_legend(Screen *screen, const Layout *layout)
+{
+    const Shapes *shapes = shapes_of(screen->style);
+    if (layout->bar > 0) {
+        g_autofree char *shown =
+            g_strdup_printf("%s in use %s cache %s free %s balloon  ", shapes->used, shapes->cache,
+                            shapes->free, shapes->ballooned);
+        write_text(screen, TEXT_QUIET, shown);
+    }
+    write_sorts(screen);
     next_row(screen);
 }
 
@@ -310,16 +341,15 @@ static void write_guest(Screen *screen, const json_t *guest, const Layout *layou
     next_row(screen);
 }
 
-static void write_guests(Screen *screen)
+static void write_guests(Screen *screen, const Layout *layout)
 {
     const TopModel *model = screen->model;
-    Layout layout = lay_out(screen->style->width);
     guint visible = top_visible_guests(screen->rows);
     guint last_first = model->guests->len > visible ? model->guests->len - visible : 0;
     guint first = MIN(model->first, last_first);
-    write_heading(screen, &layout);
+    write_heading(screen, layout);
     for (guint i = first; i < model->guests->len && i < first + visible; i++) {
-        write_guest(screen, g_ptr_array_index(model->guests, i), &layout);
+        write_guest(screen, g_ptr_array_index(model->guests, i), layout);
     }
 }
 
@@ -377,8 +407,9 @@ GArray *top_render(const TopModel *model, const TextStyle *style, int rows)
     g_array_set_clear_func(screen.spans, clear_span);
     write_title(&screen);
     write_host(&screen);
-    write_legend(&screen);
-    write_guests(&screen);
+    Layout layout = lay_out(style->width);
+    write_legend(&screen, &layout);
+    write_guests(&screen, &layout);
     write_events(&screen);
     return screen.spans;
 }

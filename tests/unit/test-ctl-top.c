@@ -101,8 +101,8 @@ static void test_a_screen_of_80_by_24_shows_it_all(void **state)
     add_event(model, "GUEST_AGENT_CONNECTED");
     g_autofree char *screen = draw(model, 24, 80, false);
     assert_string_equal(
-        screen, "aerostat 0.1.0  balance  up 2 h 2 min  4 guests, 3 reporting\n"
-                "budget 2048 MiB  held 1792 MiB  to be held 1792 MiB  host available 4096 MiB\n"
+        screen, "aerostat 0.1.0  balance  4 guests, 3 reporting  up 2 h 2 min\n"
+                "budget 2048 MiB  held 1792 MiB  host available 4096 MiB  to be held 1792 MiB\n"
                 "# in use = cache - free . balloon  sort name use actual target pressure state\n"
                 "NAME          STATE          ACTUAL   TARGET   STALL MEMORY           LAST 4 MIN\n"
                 "web2          stalled       256 MiB  256 MiB   0.0 % ##=-............          _\n"
@@ -115,6 +115,25 @@ static void test_a_screen_of_80_by_24_shows_it_all(void **state)
                 "\n\n\n\n\n");
 }
 
+// What does not fit whole is left out rather than cut in its middle.
+static void test_a_narrow_screen_leaves_out_what_does_not_fit(void **state)
+{
+    TopModel *model = *state;
+    refresh(model, some_guests());
+    g_autofree char *narrow = draw(model, 20, 60, false);
+    assert_true(g_str_has_prefix(narrow,
+                                 "aerostat 0.1.0  balance  4 guests, 3 reporting  up 2 h 2 min\n"
+                                 "budget 2048 MiB  held 1792 MiB  host available 4096 MiB\n"
+                                 "# in use = cache - free . balloon  sort state\n"
+                                 "NAME          STATE          ACTUAL   TARGET   STALL MEMORY\n"
+                                 "web2          stalled       256 MiB  256 MiB   0.0 % #-....\n"));
+    g_autofree char *narrower = draw(model, 20, 50, false);
+    assert_true(g_str_has_prefix(narrower, "aerostat 0.1.0  balance  4 guests, 3 reporting\n"
+                                           "budget 2048 MiB  held 1792 MiB\n"
+                                           "sort name use actual target pressure state\n"
+                                           "NAME          STATE          ACTUAL   TARGET\n"));
+}
+
 static void test_no_row_is_wider_than_the_screen_and_none_below_it(void **state)
 {
     TopModel *model = *state;
@@ -124,6 +143,36 @@ static void test_no_row_is_wider_than_the_screen_and_none_below_it(void **state)
         for (int columns = 1; columns < 200; columns++) {
             g_free(draw(model, rows, columns, true));
         }
+    }
+}
+
+// In use 128 MiB, cache 256, free 128; the bar is 16 wide and stands for 1024.
+static void test_a_guest_without_an_agent_is_drawn_by_its_statistics(void **state)
+{
+    static const struct {
+        json_int_t available_mib;
+        json_int_t free_mib; // -1: not told
+        const char *bar;
+    } cases[] = {
+        {384, 128, " ##====--........"},
+        {384, -1, " ##------........"},
+        {-1, 128, " ######--........"},
+        {-1, -1, " ????????........"},
+    };
+    TopModel *model = *state;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        json_t *stats = json_object();
+        if (cases[i].available_mib >= 0) {
+            json_object_set_new(stats, "available", json_integer(cases[i].available_mib * MIB));
+        }
+        if (cases[i].free_mib >= 0) {
+            json_object_set_new(stats, "free", json_integer(cases[i].free_mib * MIB));
+        }
+        refresh(model, json_pack("[{s:s, s:s, s:I, s:I, s:o}]", "name", "old", "state", "settled",
+                                 "size", (json_int_t)(1024 * MIB), "actual",
+                                 (json_int_t)(512 * MIB), "guest-stats", stats));
+        g_autofree char *screen = draw(model, 24, 80, false);
+        assert_non_null(strstr(screen, cases[i].bar));
     }
 }
 
@@ -226,7 +275,7 @@ static void test_a_controller_that_is_away_is_said_to_be(void **state)
 static void test_nothing_is_needed_to_draw(void **state)
 {
     g_autofree char *screen = draw(*state, 24, 80, true);
-    assert_true(g_str_has_prefix(screen, "aerostat -  -  up 0.0 ms  0 guests, 0 reporting\n"));
+    assert_true(g_str_has_prefix(screen, "aerostat -  -  0 guests, 0 reporting  up 0.0 ms\n"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -235,7 +284,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_screen_of_80_by_24_shows_it_all),
+        TEST(test_a_narrow_screen_leaves_out_what_does_not_fit),
         TEST(test_no_row_is_wider_than_the_screen_and_none_below_it),
+        TEST(test_a_guest_without_an_agent_is_drawn_by_its_statistics),
         TEST(test_the_order_follows_the_key),
         TEST(test_300_guests_can_be_scrolled_through),
         TEST(test_the_course_moves_to_the_left),

@@ -211,7 +211,7 @@ static void test_the_page_shows_used_available_and_target(void **state)
     assert_contains(text, "class=\"used\" style=\"width:25.0%\"");
     assert_contains(text, "class=\"free\" style=\"width:50.0%\"");
     assert_contains(text, "class=\"target\" style=\"left:50.0%\"");
-    assert_contains(text, "1 guest · 1 shrinking</p>");
+    assert_contains(text, "1 guest · 1&nbsp;shrinking</p>");
 }
 
 static void test_guests_that_want_looking_at_come_first(void **state)
