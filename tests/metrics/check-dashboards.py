@@ -4,7 +4,9 @@
 # Proves the dashboards and rules of contrib/: a real Prometheus scrapes a real controller with fake
 # guests, and every query of every panel has to return a number.
 #
-# usage: check-dashboards.py     (make check-metrics builds what it needs)
+# usage: check-dashboards.py [ADDRESS]     (make check-metrics builds what it needs)
+#
+# With the address of a metrics endpoint, such as 127.0.0.1:9786, the controller there is scraped.
 
 import json
 import math
@@ -43,13 +45,13 @@ def ask(port, path, **parameters):
         return None
 
 
-def write_config(folder, metrics_port):
-    """The shipped configuration, scraping the test's controller once a second."""
+def write_config(folder, instance):
+    """The shipped configuration, scraping one controller once a second."""
     shipped = ROOT / "contrib/prometheus"
     for rules in shipped.glob("aerostat.*.yml"):
         shutil.copy(rules, folder)
     text = (shipped / "prometheus.yml").read_text()
-    text = text.replace("127.0.0.1:9786", f"127.0.0.1:{metrics_port}")
+    text = text.replace("127.0.0.1:9786", instance)
     text = text.replace("scrape_interval: 15s", "scrape_interval: 1s\n  evaluation_interval: 1s")
     (folder / "prometheus.yml").write_text(text)
 
@@ -69,9 +71,9 @@ def returns_a_number(port, query):
     return data and any(math.isfinite(float(row["value"][1])) for row in data["result"])
 
 
-def is_well_formed(metrics_port):
+def is_well_formed(instance):
     """What promtool says of the page itself; it says nothing when all is well."""
-    page = urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10).read()
+    page = urllib.request.urlopen(f"http://{instance}/metrics", timeout=10).read()
     return subprocess.run(["promtool", "check", "metrics"], input=page, check=False).returncode == 0
 
 
@@ -96,19 +98,20 @@ def check(port, instance):
 
 def main():
     metrics_port, port = free_port(), free_port()
+    running = sys.argv[1:]
+    instance = running[0] if running else f"127.0.0.1:{metrics_port}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_config(folder, metrics_port)
-        programs = [
-            [BUILD / "tests/metrics/fake-host", GUESTS, str(metrics_port)],
-            ["prometheus", f"--config.file={folder}/prometheus.yml",
-             f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"],
-        ]
+        write_config(folder, instance)
+        fake_host = [BUILD / "tests/metrics/fake-host", GUESTS, str(metrics_port)]
+        prometheus = ["prometheus", f"--config.file={folder}/prometheus.yml",
+                      f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"]
+        programs = [prometheus] if running else [fake_host, prometheus]
         log = (folder / "log").open("w")
         children = [subprocess.Popen(program, cwd=ROOT, stdout=log, stderr=log)
                     for program in programs]
         try:
-            passed = check(port, f"127.0.0.1:{metrics_port}") and is_well_formed(metrics_port)
+            passed = check(port, instance) and is_well_formed(instance)
         finally:
             for child in children:
                 child.terminate()

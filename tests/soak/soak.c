@@ -5,7 +5,8 @@
 // the budget, and the controller is to need no more memory and descriptors than in the beginning.
 //
 // A line a minute tells how it stands. AEROSTAT_SOAK_HOURS says how long (default 1; a fraction
-// will do), AEROSTAT_SEED repeats a run's choices.
+// will do), AEROSTAT_SEED repeats a run's choices, and AEROSTAT_SOAK_CONFIG names a file of further
+// configuration, for a journal or metrics to look at.
 #include "tests/support/random.h"
 #include "tests/support/rig.h"
 #include "tests/support/vm-lab.h"
@@ -180,6 +181,18 @@ static void tell(Soak *soak, int64_t now_s)
 
 // --- the run ----------------------------------------------------------------------------------
 
+static void add_configuration(const Soak *soak)
+{
+    const char *path = g_getenv("AEROSTAT_SOAK_CONFIG");
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+    if (path) {
+        g_file_get_contents(path, &text, NULL, &error);
+        assert_no_error(error);
+        g_free(scratch_write(&soak->rig->scratch, "controller.conf.d/soak.conf", text, -1));
+    }
+}
+
 static void boot(Soak *soak)
 {
     static const char *const names[REALS] = {"real0", "real1"};
@@ -202,6 +215,7 @@ static void boot(Soak *soak)
         rig_add(soak->rig, name, 512 * MIB, NULL);
     }
     rig_configure(soak->rig, BUDGET_BYTES, groups->str);
+    add_configuration(soak);
     rig_start(soak->rig);
     wait_for(rig_is_complete(soak->rig), 20 * SECOND_US);
 }
