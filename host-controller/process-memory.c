@@ -55,8 +55,7 @@ static bool is_qemu(const char *text)
 
 bool process_memory_read_guest(const char *root, pid_t pid, int64_t size_bytes, int64_t *used_bytes)
 {
-    static const char *const labels[] = {
-        "\nRssAnon:", "\nRssShmem:", "\nHugetlbPages:", "\nVmSwap:"};
+    static const char *const labels[] = {"\nRssAnon:", "\nRssShmem:", "\nHugetlbPages:"};
     g_autofree char *path = g_strdup_printf("%s/proc/%d/status", root, (int)pid);
     g_autofree char *text = NULL;
     int64_t mapped_bytes = 0;

@@ -12,9 +12,9 @@
 // and no lock of the process, unlike smaps.
 bool process_memory_read(const char *root, pid_t pid, int64_t *resident_bytes);
 
-// What of a QEMU's memory is in use on the host and cannot simply be dropped: anonymous and shared
-// memory, huge pages, and what of it is swapped out. Files that are mapped do not count, they are
-// page cache.
+// What of the host's memory a QEMU has in use that cannot simply be dropped: anonymous and shared
+// memory, and huge pages. Files that are mapped do not count, they are page cache, nor does what is
+// swapped out: it takes none of the host's memory.
 //
 // False when the process cannot be read, is no QEMU, or does not even map `size_bytes`, the size of
 // its guest: then it is the process of a manager that handed QEMU its socket, or one that is
