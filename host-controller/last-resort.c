@@ -69,12 +69,31 @@ static bool has_file(const LastResort *resort, const char *group, const char *fi
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
+// The kernel's own threads have no memory.
+static bool has_no_memory(const LastResort *resort, const char *pid)
+{
+    g_autofree char *path = g_strconcat("/proc/", pid, "/status", NULL);
+    g_autofree char *text = read_text(resort, path, NULL);
+    return text && !strstr(text, "\nVmRSS:");
+}
+
+// Beside QEMU, older kernels list the threads there that work for it: vhost's before Linux 6.4, and
+// KVM's.
 static bool holds_only(const LastResort *resort, const char *group, pid_t pid)
 {
     g_autofree char *path = g_strconcat(HOST_FILES_CGROUP, group, "/cgroup.procs", NULL);
     g_autofree char *text = read_text(resort, path, NULL);
-    g_autofree char *expected = g_strdup_printf("%d\n", (int)pid);
-    return text && strcmp(text, expected) == 0;
+    g_autofree char *wanted = g_strdup_printf("%d", (int)pid);
+    g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
+    bool found = false;
+    for (char **line = lines; *line; line++) {
+        if (strcmp(*line, wanted) == 0) {
+            found = true;
+        } else if (**line && !has_no_memory(resort, *line)) {
+            return false;
+        }
+    }
+    return found;
 }
 
 char *last_resort_find_group(const LastResort *resort, pid_t pid, GError **error)

@@ -25,8 +25,9 @@ void last_resort_free(LastResort *resort);
 // Whether nothing is under way.
 bool last_resort_is_idle(const LastResort *resort);
 
-// Finds the control group that holds the process `pid` and no other, for only that one may be
-// reclaimed from. Its path below /sys/fs/cgroup, or NULL with a G_FILE_ERROR; free with g_free().
+// Finds the control group that holds the process `pid` and no other but threads of the kernel, for
+// only that one may be reclaimed from. Its path below /sys/fs/cgroup, or NULL with a G_FILE_ERROR;
+// free with g_free().
 char *last_resort_find_group(const LastResort *resort, pid_t pid, GError **error);
 
 // Starts reclaiming `bytes` from the group; what came of it is logged. Only while idle.
