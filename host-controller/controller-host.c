@@ -89,8 +89,9 @@ static void follow_state(Controller *controller, int64_t now_us)
 
 // --- the last resort --------------------------------------------------------------------------
 
-// What a guest has above its min and does not give; 0 for one that follows.
-static int64_t withheld_bytes(const Guest *guest, int64_t now_us)
+// What a guest has above its min and does not give; 0 for one that follows. What was reclaimed from
+// it before is no longer there.
+static int64_t withheld_bytes(const Controller *controller, const Guest *guest, int64_t now_us)
 {
     int64_t min_bytes;
     int64_t max_bytes;
@@ -98,13 +99,27 @@ static int64_t withheld_bytes(const Guest *guest, int64_t now_us)
         return 0;
     }
     guest_limits(guest, &min_bytes, &max_bytes);
-    return MAX(guest->balloon.actual_bytes - min_bytes, 0);
+    int64_t held_bytes = MIN(guest->balloon.actual_bytes, used_bytes(controller, guest, now_us));
+    return MAX(held_bytes - min_bytes, 0);
+}
+
+// The control group of the guest's QEMU; NULL with an error when there is none to reclaim from.
+static char *find_group(const Controller *controller, const Guest *guest, GError **error)
+{
+    int64_t bytes;
+    if (!process_memory_read_guest(host_root(controller->host), guest->pid, guest->size_bytes,
+                                   &bytes)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "process %d is not its QEMU",
+                    (int)guest->pid);
+        return NULL;
+    }
+    return last_resort_find_group(controller->last_resort, guest->pid, error);
 }
 
 static void reclaim_from(Controller *controller, const Guest *guest, int64_t bytes)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *group = last_resort_find_group(controller->last_resort, guest->pid, &error);
+    g_autofree char *group = find_group(controller, guest, &error);
     if (!group) {
         g_warning("%s: gives nothing, and nothing can be reclaimed from it: %s",
                   guest->config->name, error->message);
@@ -130,7 +145,7 @@ static void resort(Controller *controller, int64_t now_us)
     int64_t most_bytes = 0;
     for (guint i = 0; due && i < controller->guests->len; i++) {
         const Guest *guest = g_ptr_array_index(controller->guests, i);
-        int64_t bytes = withheld_bytes(guest, now_us);
+        int64_t bytes = withheld_bytes(controller, guest, now_us);
         if (bytes > most_bytes) {
             most = guest;
             most_bytes = bytes;

@@ -370,6 +370,16 @@ static void test_a_guest_that_does_not_give_is_reclaimed_from_as_a_last_resort(v
     assert_true(rig_has_said(stage->rig, "warning: a: gives nothing") ||
                 rig_has_said(stage->rig, "warning: b: gives nothing") ||
                 rig_has_said(stage->rig, "warning: c: gives nothing"));
+    // Of 1 GiB, 256 MiB is the min; 100 MiB above it is left in the host's memory, then nothing.
+    stage->host.qemu_bytes = 356 * MIB;
+    wait_for(live(stage) && fake_host_read_number(&stage->host, RECLAIM) == 100 * MIB, PATIENCE_US);
+    stage->host.qemu_bytes = 256 * MIB;
+    int64_t others_bytes = TOTAL - RESERVE / 5 - 3 * stage->host.qemu_bytes;
+    wait_for(host_number(stage, "non-guest") == others_bytes, PATIENCE_US);
+    while (rig_had_event(stage->rig, "GUEST_FORCED_RECLAIM", NULL)) {
+    }
+    wait_while(3 * SECOND_US);
+    assert_false(rig_had_event(stage->rig, "GUEST_FORCED_RECLAIM", NULL));
 }
 
 static void test_nothing_is_reclaimed_from_a_group_with_others_in_it(void **state)

@@ -421,6 +421,8 @@ static void make_host_critical(Fixture *fixture)
     fake_host_write_file(&fixture->host, "/sys/fs/cgroup/qemu/cgroup.procs", processes);
     fake_host_write_file(&fixture->host, "/sys/fs/cgroup/qemu/memory.reclaim", "");
     fixture->host.available_bytes = MIB;
+    fixture->host.qemu_pid = getpid();
+    fixture->host.qemu_bytes = GUEST_BYTES;
     fake_host_write(&fixture->host);
 }
 
