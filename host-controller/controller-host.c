@@ -6,12 +6,10 @@
 // A guest takes some 20 us to look at. So many are looked at in one turn of the loop.
 #define TURN_GUESTS 16
 #define TURN_PAUSE_US INT64_C(5000)
-// From one reading to the next: a tenth of a second while less than a quarter of the host lies idle
-// beyond the reserve, otherwise half a second; and however many guests there are, not more than a
-// fortieth of the time is spent on it.
+// From one reading to the next: half a second while the host is idle, a tenth while it is not; and
+// however many guests there are, not more than a fortieth of the time is spent on it.
 #define PAUSE_US INT64_C(100000)
 #define IDLE_PAUSE_US INT64_C(500000)
-#define IDLE_DIVISOR 4
 #define BUSY_DIVISOR 40
 
 // A guest that does not follow is reclaimed from when the host has been critical for this long, and
@@ -159,20 +157,50 @@ static void resort(Controller *controller, int64_t now_us)
     }
 }
 
+// --- triggers ---------------------------------------------------------------------------------
+
+// Tasks stall for memory: the next reading does not wait.
+static void on_pressure(void *context)
+{
+    Controller *controller = context;
+    timer_arm_by(controller->host_timer, 0);
+}
+
+// A trigger is written to the file, so that it wants the kernel's own.
+static PressureWatch *watch(Controller *controller, const char *path)
+{
+    int64_t window_us;
+    const char *why;
+    int fd = *host_root(controller->host) ? -1 : pressure_trigger_open(path, &window_us, &why);
+    return fd >= 0 ? pressure_watch_new(fd, on_pressure, controller) : NULL;
+}
+
+// The group's trigger goes with the group: a slice may come with its first guest, and go with the
+// last.
+static void watch_group(Controller *controller)
+{
+    g_autofree char *path =
+        g_strconcat(HOST_FILES_CGROUP, controller->config->budget_group, "/memory.pressure", NULL);
+    pressure_watch_free(controller->group_watch);
+    controller->group_watch = host_has_group(controller->host) ? watch(controller, path) : NULL;
+}
+
 // --- readings ---------------------------------------------------------------------------------
 
 static int64_t pause_us(const Controller *controller)
 {
-    const HostMemory *memory = host_memory(controller->host);
-    int64_t idle_bytes = memory->available_bytes - host_reserve_bytes(controller->host);
-    bool idle = idle_bytes > memory->total_bytes / IDLE_DIVISOR;
-    return MAX(idle ? IDLE_PAUSE_US : PAUSE_US, controller->reading_us * BUSY_DIVISOR);
+    int64_t most_us = host_is_idle(controller->host) ? IDLE_PAUSE_US : PAUSE_US;
+    return MAX(most_us, controller->reading_us * BUSY_DIVISOR);
 }
 
 static void end_reading(Controller *controller, int64_t now_us)
 {
     int64_t before_bytes = host_budget_bytes(controller->host);
+    bool had_group = host_has_group(controller->host);
     host_end(controller->host, now_us);
+    if (host_has_group(controller->host) != had_group) {
+        watch_group(controller);
+    }
     if (host_budget_bytes(controller->host) < before_bytes) {
         controller_plan_now(controller);
     }
@@ -205,30 +233,11 @@ static void read_on(void *context)
     timer_arm(controller->host_timer, done_us + (done ? pause_us(controller) : TURN_PAUSE_US));
 }
 
-// --- triggers ---------------------------------------------------------------------------------
-
-// Tasks stall for memory: the next reading does not wait.
-static void on_pressure(void *context)
-{
-    Controller *controller = context;
-    timer_arm_by(controller->host_timer, 0);
-}
-
-// A trigger is written to the file, so that it wants the kernel's own.
-static PressureWatch *watch(Controller *controller, const char *path)
-{
-    int64_t window_us;
-    const char *why;
-    int fd = *host_root(controller->host) ? -1 : pressure_trigger_open(path, &window_us, &why);
-    return fd >= 0 ? pressure_watch_new(fd, on_pressure, controller) : NULL;
-}
+// --- its life ---------------------------------------------------------------------------------
 
 void controller_host_configure(Controller *controller)
 {
-    const char *group = controller->config->budget_group;
-    g_autofree char *path = g_strconcat(HOST_FILES_CGROUP, group, "/memory.pressure", NULL);
-    pressure_watch_free(controller->group_watch);
-    controller->group_watch = group ? watch(controller, path) : NULL;
+    watch_group(controller);
     controller->read_guests = 0;
     timer_arm(controller->host_timer, 0);
 }

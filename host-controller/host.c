@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host-controller/host.h"
 
+#define IDLE_DIVISOR 4
+
 // What the host is told to do, and how far a reading has got.
 struct Host {
     char *root;
@@ -143,6 +145,21 @@ const HostMemory *host_memory(const Host *host)
 PolicyHostState host_state(const Host *host)
 {
     return MAX(host->whole.state, host->group.state);
+}
+
+static bool is_idle(const PolicyHostReading *reading)
+{
+    return reading->available_bytes - reading->reserve_bytes > reading->total_bytes / IDLE_DIVISOR;
+}
+
+bool host_is_idle(const Host *host)
+{
+    return is_idle(&host->whole.last) && (!host->group_known || is_idle(&host->group.last));
+}
+
+bool host_has_group(const Host *host)
+{
+    return host->group_known;
 }
 
 int64_t host_non_guest_bytes(const Host *host)

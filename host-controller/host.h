@@ -37,6 +37,10 @@ const char *host_root(const Host *host);
 const HostMemory *host_memory(const Host *host);
 // The worse of the host's and, with budget=cgroup, the group's.
 PolicyHostState host_state(const Host *host);
+// Whether more than a quarter of it lies idle beyond the reserve, of the group's limit too.
+bool host_is_idle(const Host *host);
+// Whether there is a control group that limits the budget: it exists and has a limit.
+bool host_has_group(const Host *host);
 // What is used by anything but guests' memory.
 int64_t host_non_guest_bytes(const Host *host);
 // What is to stay available.
