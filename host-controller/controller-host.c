@@ -50,24 +50,37 @@ void controller_host_meet(Controller *controller, Guest *guest)
 
 // --- the host's state -------------------------------------------------------------------------
 
-static void tell_state(Controller *controller, PolicyHostState from)
+static void log_state(const Host *host, PolicyHostState state, const char *group,
+                      int64_t below_limit_bytes)
 {
-    const HostMemory *memory = host_memory(controller->host);
-    const char *state = policy_host_state_name(controller->host_state);
+    GLogLevelFlags level =
+        state == POLICY_HOST_CRITICAL ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE;
+    const char *name = policy_host_state_name(state);
     char available[SIZE_TEXT_SIZE];
     char non_guest[SIZE_TEXT_SIZE];
-    int64_t non_guest_bytes = host_non_guest_bytes(controller->host);
-    g_log(NULL,
-          controller->host_state == POLICY_HOST_CRITICAL ? G_LOG_LEVEL_WARNING
-                                                         : G_LOG_LEVEL_MESSAGE,
-          "the host's memory is %s: %s available, %s used by others than guests", state,
-          size_format(memory->available_bytes, available), size_format(non_guest_bytes, non_guest));
+    if (group) {
+        g_log(NULL, level, "the memory of control group %s is %s: %s available below its limit",
+              group, name, size_format(below_limit_bytes, available));
+    } else {
+        g_log(NULL, level, "the host's memory is %s: %s available, %s used by others than guests",
+              name, size_format(host_memory(host)->available_bytes, available),
+              size_format(host_non_guest_bytes(host), non_guest));
+    }
+}
+
+static void tell_state(Controller *controller, PolicyHostState from)
+{
+    const Host *host = controller->host;
+    PolicyHostState state = controller->host_state;
+    int64_t below_limit_bytes = 0;
+    const char *group = host_short_group(host, &below_limit_bytes);
+    log_state(host, state, group, below_limit_bytes);
     controller_emit("HOST_PRESSURE",
-                    json_pack("{s:s, s:s, s:I, s:I, s:I}", "state", state, "from",
-                              policy_host_state_name(from), "available",
-                              (json_int_t)memory->available_bytes, "non-guest",
-                              (json_int_t)non_guest_bytes, "budget",
-                              (json_int_t)host_budget_bytes(controller->host)),
+                    json_pack("{s:s, s:s, s:I, s:I, s:I, s:s*}", "state",
+                              policy_host_state_name(state), "from", policy_host_state_name(from),
+                              "available", (json_int_t)host_memory(host)->available_bytes,
+                              "non-guest", (json_int_t)host_non_guest_bytes(host), "budget",
+                              (json_int_t)host_budget_bytes(host), "group", group),
                     controller);
 }
 

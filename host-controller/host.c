@@ -147,6 +147,15 @@ PolicyHostState host_state(const Host *host)
     return MAX(host->whole.state, host->group.state);
 }
 
+const char *host_short_group(const Host *host, int64_t *available_bytes)
+{
+    if (host->group.state <= host->whole.state) {
+        return NULL;
+    }
+    *available_bytes = host->group.last.available_bytes;
+    return host->group_path;
+}
+
 static bool is_idle(const PolicyHostReading *reading)
 {
     return reading->available_bytes - reading->reserve_bytes > reading->total_bytes / IDLE_DIVISOR;

@@ -37,6 +37,9 @@ const char *host_root(const Host *host);
 const HostMemory *host_memory(const Host *host);
 // The worse of the host's and, with budget=cgroup, the group's.
 PolicyHostState host_state(const Host *host);
+// The path of the control group, when that is worse off than the host; otherwise NULL.
+// `*available_bytes` is what it has left below its limit then.
+const char *host_short_group(const Host *host, int64_t *available_bytes);
 // Whether more than a quarter of it lies idle beyond the reserve, of the group's limit too.
 bool host_is_idle(const Host *host);
 // Whether there is a control group that limits the budget: it exists and has a limit.

@@ -85,6 +85,12 @@ static void host_pressure(const json_t *data, GString *text)
     g_autofree char *state = render_word(data, "state");
     g_autofree char *available = render_size(data, "available");
     g_autofree char *budget = render_size(data, "budget");
+    if (json_object_get(data, "group")) {
+        g_autofree char *group = render_word(data, "group");
+        g_string_append_printf(text, "control group %s is %s: the budget is %s", group, state,
+                               budget);
+        return;
+    }
     g_string_append_printf(text, "%s: %s available, the budget is %s", state, available, budget);
 }
 

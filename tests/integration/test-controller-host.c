@@ -273,6 +273,7 @@ static void test_guests_follow_when_the_groups_limit_is_lowered(void **state)
     start_in_group(stage, 4 * GIB);
     stage->host.group_limit_bytes = 2 * GIB;
     wait_for(live_in_group(stage) && held_bytes(stage) <= 2 * GIB / 100 * 95, PATIENCE_US);
+    assert_true(rig_has_said(stage->rig, "the memory of control group /machine.slice is critical"));
     assert_false(rig_had_event(stage->rig, "HOST_OVERCOMMITTED", NULL));
     // Below what they can be brought to: a clear word instead.
     stage->host.group_limit_bytes = 700 * MIB;
