@@ -127,23 +127,26 @@ test_programs = $(patsubst %.c,$(BUILD)/%,$(call longest_first,$(call test_sourc
 TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 
 SOAK := $(BUILD)/tests/soak/soak
-$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+# Plays a QEMU inside a guest that plays a host (tests/e2e/test-host-kernel.c).
+STAND_IN := $(BUILD)/tests/guest/qemu-stand-in
+$(TESTS) $(BENCHES) $(SOAK) $(STAND_IN) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
                                  $(BUILD)/libsim.a $(if $(libvirt),$(BUILD)/libbridge.a) \
                                  $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(http_libs) $(ncurses_libs) $(cmocka_libs) $(pkg_libs)
 
-$(foreach test,$(TESTS) $(BENCHES) $(SOAK) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(foreach test,$(TESTS) $(BENCHES) $(SOAK) $(STAND_IN) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
 $(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
-# Real guests need an image with the agent in it. QEMU's own, where it is installed, is measured
-# beside it (bench-agent).
+# Real guests need an image with the agent in it, and with what runs in one that plays a host.
+# QEMU's own agent, where it is installed, is measured beside ours (bench-agent).
 QEMU_GA := $(shell command -v qemu-ga)
+GUEST_PROGRAMS := $(addprefix $(BUILD)/,aerostat-agent aerostat-controller aerostatctl) $(STAND_IN)
 $(call test_programs,e2e): | $(BUILD)/guest/initrd.gz
-$(BUILD)/guest/initrd.gz: $(BUILD)/aerostat-agent $(wildcard tests/guest/*)
-	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $< $(QEMU_GA)
+$(BUILD)/guest/initrd.gz: $(GUEST_PROGRAMS) $(wildcard tests/guest/*)
+	AEROSTAT_KERNEL_DIR=build/guest/kernel tests/guest/build-image.sh $(@D) $(GUEST_PROGRAMS) $(QEMU_GA)
 
 # A Debian guest has the packages in it, of this version and of a later one.
 $(call test_programs,e2e-packages): | $(BUILD)/debian/guest/initrd.gz

@@ -40,6 +40,7 @@ kernel=$(realpath -m "${AEROSTAT_KERNEL_DIR:-$outdir/kernel}")
 base_modules="virtio_pci virtio_console virtio_blk squashfs"
 balloon_modules="virtio_balloon"
 zram_modules="lzo_rle zram"
+host_modules="vhost_net"
 # zram's default compressor, which is part of zram itself since Linux 6.12.
 optional_module=lzo_rle
 
@@ -160,6 +161,8 @@ get_kernel() {
     keep_modules balloon "$release" $balloon_modules
     # shellcheck disable=SC2086
     keep_modules zram "$release" $zram_modules
+    # shellcheck disable=SC2086
+    keep_modules host "$release" $host_modules
     find root -path '*vmlinuz*' -type f -exec cp {} cut/vmlinuz \;
     [ -s cut/vmlinuz ] || fail "the package has no kernel in it"
     echo "$kernel_inputs" >cut/stamp
@@ -231,7 +234,7 @@ flock 9
 work=$(mktemp -d "$outdir/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-kernel_inputs="$base_modules / $balloon_modules / $zram_modules"
+kernel_inputs="$base_modules / $balloon_modules / $zram_modules / $host_modules"
 [ "$(cat "$kernel/current/stamp" 2>/dev/null)" = "$kernel_inputs" ] || get_kernel
 cmp -s "$kernel/current/vmlinuz" "$outdir/vmlinuz" || cp "$kernel/current/vmlinuz" "$outdir/vmlinuz"
 
