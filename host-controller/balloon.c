@@ -23,6 +23,15 @@ void balloon_adopt(Balloon *balloon, int64_t actual_bytes)
     };
 }
 
+void balloon_take_over(Balloon *balloon, int64_t size_bytes)
+{
+    balloon->state = BALLOON_SETTLED;
+    balloon->target_bytes = balloon->actual_bytes;
+    balloon->ceiling_bytes = larger(balloon->ceiling_bytes, size_bytes);
+    balloon->lowest_bytes = balloon->actual_bytes;
+    balloon->commands++;
+}
+
 static bool is_reached(const Balloon *balloon)
 {
     int64_t distance = balloon->actual_bytes - balloon->target_bytes;

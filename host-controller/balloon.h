@@ -56,6 +56,11 @@ typedef struct Balloon {
 // Takes the balloon as it is found; sends and expects nothing.
 void balloon_adopt(Balloon *balloon, int64_t actual_bytes);
 
+// Takes over a balloon that somebody else may have told anything meanwhile: where it is is where it
+// is meant to be, but it counts with all of the guest's `size_bytes` until a target was sent and
+// confirmed.
+void balloon_take_over(Balloon *balloon, int64_t size_bytes);
+
 // A `balloon` command for `target_bytes` is being sent.
 void balloon_set_target(Balloon *balloon, int64_t target_bytes, int64_t now_us);
 

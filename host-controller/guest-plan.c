@@ -35,8 +35,10 @@ bool guest_is_movable(const Guest *guest)
 
 void guest_limits(const Guest *guest, int64_t *min_bytes, int64_t *max_bytes)
 {
-    *min_bytes =
-        policy_min(relative_size_of(&guest->policy.min, guest->size_bytes), guest->size_bytes);
+    // QEMU takes no target of 0.
+    int64_t least_bytes =
+        policy_max(relative_size_of(&guest->policy.min, guest->size_bytes), POLICY_MIB);
+    *min_bytes = policy_min(least_bytes, guest->size_bytes);
     *max_bytes = policy_clamp(relative_size_of(&guest->policy.max, guest->size_bytes), *min_bytes,
                               guest->size_bytes);
 }

@@ -37,7 +37,8 @@ static void on_balloon(const json_t *value, const GError *error, void *context);
 void guest_ask_balloon(Guest *guest)
 {
     if (!guest->asking && qmp_client_is_ready(guest->qmp)) {
-        guest->asked_at = guest->balloon.commands;
+        // A target that QEMU may not have is one that no reading belongs to.
+        guest->asked_at = guest->balloon.commands - guest->target_in_doubt;
         guest->asking = qmp_client_execute(guest->qmp, "query-balloon", NULL, on_balloon, guest);
     }
 }
@@ -58,6 +59,8 @@ int64_t guest_poll_us(const Guest *guest)
 static void on_poll(void *context)
 {
     Guest *guest = context;
+    // The answer does so as well; but with too many commands open there is no question.
+    timer_arm(guest->poll_timer, g_get_monotonic_time() + guest_poll_us(guest));
     if (guest->absent) {
         guest_check_absent(guest);
         return;
@@ -302,9 +305,8 @@ void guest_set_managed(Guest *guest, const bool *managed)
     guest_settings_changed(guest);
     if (!before && guest->has_balloon) {
         if (!guest->balloon.restarted) {
-            // Whoever moved it meanwhile, it is where it is.
-            balloon_adopt(&guest->balloon, guest->balloon.actual_bytes);
-            guest->asking = false;
+            balloon_take_over(&guest->balloon, guest->size_bytes);
+            guest->target_in_doubt = true;
         }
         guest_ask_life(guest);
         guest_ask_balloon(guest);

@@ -208,7 +208,8 @@ static void plan_shrinks(const PolicyHost *host, PolicyGuest *guests, size_t cou
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
         int64_t spare_bytes = spare(guest);
-        int64_t asked_from_bytes = guest->pinned ? 0 : asked ? asked_from(guest, ease) : INT64_MAX;
+        bool at_once = guest->pinned || (asked && guest->target_bytes > guest->max_bytes);
+        int64_t asked_from_bytes = at_once ? 0 : asked ? asked_from(guest, ease) : INT64_MAX;
         if (spare_bytes > 0 && spare_bytes >= asked_from_bytes) {
             guest->plan_bytes = lowest_target(guest);
         }

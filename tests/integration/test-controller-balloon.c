@@ -33,6 +33,44 @@ static void set_target(Rig *rig, const RigGuest *guest, int64_t bytes)
         rig_ask(rig, "set-target", json_pack("{s:s, s:I}", "name", guest->name, "bytes", bytes)));
 }
 
+// --- lost on the way --------------------------------------------------------------------------
+
+static int64_t ceiling_of(Rig *rig, const RigGuest *guest)
+{
+    g_autoptr(json_t) plan = rig_ask(rig, "query-plan", json_pack("{s:s}", "name", guest->name));
+    json_t *planned = json_array_get(json_object_get(plan, "guests"), 0);
+    return json_integer_value(json_object_get(planned, "ceiling"));
+}
+
+// The guest may go on to the target before it: as long as the lower one cannot be sent again, all
+// that it was promised counts.
+static void test_a_lowered_target_that_was_lost_does_not_count(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = rig_add(rig, "a", 300 * MIB, NULL);
+    rig_run(rig, 2 * GIB);
+    fake_qemu_set_rate(guest->qemu, MIB);
+    set_target(rig, guest, GIB);
+    wait_for(fake_qemu_target_bytes(guest->qemu) == GIB, PATIENCE_US);
+    fake_qemu_set_hanging(guest->qemu, true);
+    rig_had_event(rig, "GUEST_TARGET_CHANGED", guest);
+    set_target(rig, guest, 400 * MIB);
+    wait_for(rig_had_event(rig, "GUEST_TARGET_CHANGED", guest), PATIENCE_US);
+    fake_qemu_drop_client(guest->qemu);
+    fake_qemu_set_running(guest->qemu, false);
+    fake_qemu_set_hanging(guest->qemu, false);
+    wait_for(strcmp(rig_guest_text(rig, guest, "state"), "paused") == 0, PATIENCE_US);
+    assert_int_equal(fake_qemu_target_bytes(guest->qemu), GIB);
+    unsigned asked = fake_qemu_count(guest->qemu, "query-balloon");
+    fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
+    wait_for(fake_qemu_count(guest->qemu, "query-balloon") > asked, PATIENCE_US);
+    wait_while(200 * MS_US); // until it is planned with
+    assert_int_equal(ceiling_of(rig, guest), GIB);
+    fake_qemu_set_rate(guest->qemu, GIB);
+    fake_qemu_set_running(guest->qemu, true);
+    wait_for(ceiling_of(rig, guest) == 400 * MIB, PATIENCE_US);
+}
+
 // --- stalled ----------------------------------------------------------------------------------
 
 static void test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived(void **state)
@@ -199,6 +237,7 @@ static void test_a_guest_that_never_used_its_memory_is_not_called_ineffective(vo
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_lowered_target_that_was_lost_does_not_count),
         TEST(test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived),
         TEST(test_a_guest_that_does_not_give_is_given_what_it_asks_for_all_the_same),
         TEST(test_a_stalled_guest_is_not_asked_to_give_until_it_is_tried_again),

@@ -100,6 +100,24 @@ static Balloon settled_at_300_mib(void)
     return balloon;
 }
 
+// Somebody else may have told it to take everything.
+static void test_a_balloon_taken_over_counts_with_all_until_a_target_is_confirmed(void **state)
+{
+    (void)state;
+    Balloon balloon = settled_at_300_mib();
+    balloon_take_over(&balloon, 1000 * MIB);
+    assert_int_equal(balloon.state, BALLOON_SETTLED);
+    assert_int_equal(balloon.target_bytes, 300 * MIB);
+    // Asked before, and asked since, but before a target was sent.
+    balloon_observe(&balloon, 310 * MIB, 1, 20);
+    balloon_observe(&balloon, 320 * MIB, 1, 30);
+    assert_int_equal(balloon.ceiling_bytes, 1000 * MIB);
+    balloon_set_target(&balloon, 320 * MIB, 40);
+    assert_int_equal(balloon.ceiling_bytes, 1000 * MIB);
+    balloon_observe(&balloon, 320 * MIB, balloon.commands, 50);
+    assert_int_equal(balloon.ceiling_bytes, 320 * MIB);
+}
+
 // --- memory taken back ------------------------------------------------------------------------
 
 static void
@@ -229,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_a_move_is_followed_until_it_is_reached),
         cmocka_unit_test(test_a_lowered_target_counts_only_once_a_later_reading_confirms_it),
         cmocka_unit_test(test_a_target_lowered_to_where_the_guest_is_wants_a_confirmation),
+        cmocka_unit_test(test_a_balloon_taken_over_counts_with_all_until_a_target_is_confirmed),
         cmocka_unit_test(test_no_progress_for_the_limit_is_a_stall_and_progress_ends_it),
         cmocka_unit_test(
             test_a_settled_guest_that_takes_memory_back_counts_with_it_and_is_never_stalled),

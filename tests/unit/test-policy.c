@@ -181,6 +181,21 @@ static void test_what_is_found_at_the_start_is_left_as_it_is(void **state)
     assert_int_equal(plan_mib(&guests[2]), 1500);
 }
 
+// Not even by what would not be worth a command otherwise.
+static void test_a_guest_above_its_max_is_brought_to_it(void **state)
+{
+    (void)state;
+    PolicyHost host = {.budget_bytes = 4096 * MIB};
+    PolicyGuest guest = guest_of(1024, 606, 100);
+    guest.max_bytes = 600 * MIB;
+    policy_plan(&host, &guest, 1);
+    assert_int_equal(plan_mib(&guest), 600);
+    // What is found at the start has time.
+    host.adopting = true;
+    policy_plan(&host, &guest, 1);
+    assert_int_equal(plan_mib(&guest), 606);
+}
+
 // --- demand -----------------------------------------------------------------------------------
 
 typedef struct Reporter {
@@ -234,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_a_small_surplus_is_left_alone_while_the_pool_is_full),
         cmocka_unit_test(test_a_pool_half_empty_is_filled_again),
         cmocka_unit_test(test_what_is_found_at_the_start_is_left_as_it_is),
+        cmocka_unit_test(test_a_guest_above_its_max_is_brought_to_it),
         cmocka_unit_test(test_a_burst_is_provided_for_and_forgotten_after_twenty_seconds),
     };
     return run_test_table(tests);
