@@ -168,15 +168,22 @@ list-fuzz:
 	@echo $(FUZZERS)
 # With clang whatever CC is, and in a folder of their own.
 FUZZ_FLAGS := -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZED := $(patsubst %.c,build/fuzzed/%.o,$(call sources,protocol protocol/transport agent \
-            host-controller host-controller/journal host-controller/policy host-controller/sim))
+fuzzed_objects = $(patsubst %.c,build/fuzzed/%.o,$(1))
 build/fuzzed/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(CPPFLAGS) $(pkg_cflags) $(procps_cflags) \
 	      $(http_cflags) -MMD -MP -c -o $@ $<
-$(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o $(FUZZED)
+build/fuzzed/libfuzzed.a: $(call fuzzed_objects,$(call sources,protocol protocol/transport agent \
+                            host-controller host-controller/journal host-controller/policy host-controller/sim))
+	@rm -f $@
+	ar rcs $@ $^
+# The virtual loop stands before the library, which has the real one.
+$(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o build/fuzzed/tests/fuzz/virtual-loop.o \
+                                build/fuzzed/libfuzzed.a
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(procps_libs) $(http_libs) $(pkg_libs)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
+	      $(http_libs) $(pkg_libs)
+build/tests/fuzz/fuzz-host: $(call fuzzed_objects,$(wildcard tests/fuzz/host-*.c tests/fuzz/played-*.c))
 -include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
 .PHONY: deps check check-quick check-e2e soak soak-faults check-metrics lint fuzz coverage valgrind bench demo

@@ -6,15 +6,44 @@
 // A byte 0x01 in the input ends a piece: the agent has its turn before the next.
 #include "agent/server.h"
 #include "protocol/json.h"
-#include "tests/fuzz/virtual-clock.h"
+#include "tests/fuzz/virtual-loop.h"
 
+#include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURNS_A_PIECE 8
+#define TURNS_A_PIECE 4
+#define TURN_US INT64_C(2000)
+#define MOMENTS 4
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+// A kernel's files that are quick to read, for the time of the program.
+static char *root;
+
+static void remove_root(void)
+{
+    static const char *const paths[] = {"/proc/vmstat", "/proc", ""};
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *path = g_strconcat(root, paths[i], NULL);
+        g_remove(path);
+    }
+}
+
+static void make_root(void)
+{
+    root = g_dir_make_tmp("fuzz-agent-XXXXXX", NULL);
+    g_autofree char *folder = g_strconcat(root, "/proc", NULL);
+    g_autofree char *vmstat = g_strconcat(folder, "/vmstat", NULL);
+    g_assert_true(g_mkdir(folder, 0700) == 0);
+    g_assert_true(
+        g_file_set_contents(vmstat, "pswpin 1\noom_kill 0\nballoon_inflate 3\n", -1, NULL));
+    atexit(remove_root);
+}
+
+// --- the host ---------------------------------------------------------------------------------
 
 static void on_end(void *context, LineChannelEnd end, const char *message)
 {
@@ -41,9 +70,11 @@ static void check_answers(int fd, GString *partial)
     }
 }
 
+// The agent waits for its samples in GLib's own loop.
 static void take_turns(int fd, GString *partial)
 {
     for (int i = 0; i < TURNS_A_PIECE; i++) {
+        virtual_loop_pass(TURN_US, MOMENTS);
         g_main_context_iteration(NULL, FALSE);
         check_answers(fd, partial);
     }
@@ -52,12 +83,13 @@ static void take_turns(int fd, GString *partial)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Sampler *sampler;
-    static AgentServer *server;
-    if (!server) {
-        const AgentServerSettings settings = {.root = "", .interval_ms = 10, .heartbeat_ms = 100};
-        sampler = sampler_new("", NULL);
-        server = agent_server_new(sampler, &settings);
+    if (!sampler) {
+        make_root();
+        sampler = sampler_new(root, NULL);
     }
+    const AgentServerSettings settings = {.root = root, .interval_ms = 10, .heartbeat_ms = 100};
+    virtual_loop_begin(NULL, NULL);
+    AgentServer *server = agent_server_new(sampler, &settings);
     int fds[2];
     bool ended = false;
     g_autoptr(GString) partial = g_string_new(NULL);
@@ -74,7 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     close(fds[1]);
     while (!ended) {
-        g_main_context_iteration(NULL, FALSE);
+        virtual_loop_pass(TURN_US, MOMENTS);
     }
+    agent_server_free(server);
     return 0;
 }

@@ -4,20 +4,24 @@
 // an error; ready and lost take turns; and what is sent to it is QMP.
 //
 // A byte 0x01 in the input ends a piece: the client has its turn before the next. 0x02 ends the
-// connection.
+// connection, and the client makes another. 0x03 lets every deadline pass.
 #include "host-controller/qmp-client.h"
-#include "protocol/transport/unix-socket.h"
-#include "tests/fuzz/virtual-clock.h"
+#include "protocol/transport/fd-watch.h"
+#include "tests/fuzz/virtual-loop.h"
 
-#include <glib/gstdio.h>
-#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURNS_A_PIECE 8
 #define COMMANDS 3
+#define TURN_US INT64_C(10000)
+#define RECONNECTION_US INT64_C(1100000)
+#define DEADLINE_US INT64_C(6000000)
+#define MOMENTS 16
 
 typedef struct Seen {
+    int fd;         // the monitor's end of the connection; -1: none
+    FdWatch *watch; // of it
     bool ready;
     unsigned sent;
     unsigned answered;
@@ -71,71 +75,70 @@ static void on_event(QmpClient *client, const char *name, const json_t *data, vo
 static const QmpClientHandlers handlers = {
     .ready = on_ready, .lost = on_lost, .unreachable = on_unreachable, .event = on_event};
 
-static char *path;
-static int listener;
+// --- the monitor ------------------------------------------------------------------------------
 
-// Lets the client work, and reads what it sends. Returns the connection: a new one when it made
-// one.
-static int take_turns(int fd)
+static void drop(Seen *seen)
 {
-    for (int i = 0; i < TURNS_A_PIECE; i++) {
-        char chunk[4096];
-        g_main_context_iteration(NULL, FALSE);
-        ssize_t got = fd >= 0 ? read(fd, chunk, sizeof(chunk)) : 0;
-        g_assert_true(got <= 0 || chunk[0] == '{');
-        int next = unix_socket_accept(listener);
-        if (next >= 0) {
-            close(fd);
-            fd = next;
-        }
+    g_clear_pointer(&seen->watch, fd_watch_free);
+    if (seen->fd >= 0) {
+        close(seen->fd);
     }
-    return fd;
+    seen->fd = -1;
 }
 
-static void remove_listener(void)
+// Reads what the client sends.
+static void on_ready_to_read(uint32_t events, void *context)
 {
-    g_autofree char *folder = g_path_get_dirname(path);
-    g_unlink(path);
-    g_rmdir(folder);
+    (void)events;
+    Seen *seen = context;
+    char chunk[4096];
+    ssize_t got = read(seen->fd, chunk, sizeof(chunk));
+    g_assert_true(got <= 0 || chunk[0] == '{');
+    if (got <= 0) {
+        drop(seen);
+    }
 }
 
-static void open_listener(void)
+static int connected(const char *path, int fd, pid_t *pid, void *context)
 {
-    g_autofree char *folder = g_dir_make_tmp("fuzz-qmp-XXXXXX", NULL);
-    path = g_build_filename(folder, "qmp", NULL);
-    listener = unix_socket_listen(path, 0600, NULL);
-    g_assert_true(listener >= 0);
-    atexit(remove_listener);
+    (void)path;
+    Seen *seen = context;
+    drop(seen);
+    seen->fd = fd;
+    seen->watch = fd_watch_new(fd, on_ready_to_read, seen);
+    fd_watch_set(seen->watch, EPOLLIN);
+    *pid = 1;
+    return 0;
+}
+
+static const VirtualWorld world = {.connected = connected};
+
+static void end_piece(Seen *seen, uint8_t end)
+{
+    if (end == 0x02) {
+        drop(seen);
+    }
+    virtual_loop_pass(end == 0x02 ? RECONNECTION_US : end == 0x03 ? DEADLINE_US : TURN_US, MOMENTS);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    Seen seen = {0};
-    if (!path) {
-        open_listener();
-    }
-    QmpClient *client = qmp_client_new(path, &handlers, &seen);
-    int fd = take_turns(-1);
+    Seen seen = {.fd = -1};
+    virtual_loop_begin(&world, &seen);
+    QmpClient *client = qmp_client_new("/fuzz/qmp", &handlers, &seen);
+    virtual_loop_rest();
     while (size > 0) {
         size_t length = 0;
-        while (length < size && data[length] != 0x01 && data[length] != 0x02) {
+        while (length < size && (data[length] < 0x01 || data[length] > 0x03)) {
             length++;
         }
-        (void)!send(fd, data, length, MSG_NOSIGNAL);
-        fd = take_turns(fd);
-        if (length < size && data[length] == 0x02) {
-            close(fd);
-            fd = take_turns(-1);
-        }
+        (void)!send(seen.fd, data, length, MSG_NOSIGNAL);
+        end_piece(&seen, length < size ? data[length] : 0x01);
         length += length < size;
         data += length;
         size -= length;
     }
     qmp_client_free(client);
-    // What the client gave up, or began last, is not the next one's.
-    while (fd >= 0) {
-        close(fd);
-        fd = unix_socket_accept(listener);
-    }
+    drop(&seen);
     return 0;
 }

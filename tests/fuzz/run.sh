@@ -2,14 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs one fuzzer for FUZZ_SECONDS (default 4) over its corpus in tests/fuzz/corpus/NAME, with the
-# words of tests/fuzz/dictionaries/NAME.dict; what it finds is kept below build/fuzz/.
+# words of tests/fuzz/dictionaries/NAME.dict where there are any; what it finds is kept below
+# build/fuzz/.
 #
-# usage: run.sh PROGRAM
+# usage: run.sh PROGRAM [OPTION...]     options of libFuzzer, such as -runs=1000000
 set -eu
 
 cd "$(dirname "$0")/../.."
-name=$(basename "$1")
+program=$1
+shift
+name=$(basename "$program")
 found=build/fuzz/$name
+dictionary=tests/fuzz/dictionaries/$name.dict
 mkdir -p "$found"
-"$1" -max_total_time="${FUZZ_SECONDS:-4}" -max_len=16384 -rss_limit_mb=512 -timeout=5 \
-    -dict="tests/fuzz/dictionaries/$name.dict" -print_final_stats=1 -verbosity=1 -artifact_prefix="$found/" "$found" "tests/fuzz/corpus/$name"
+if [ -e "$dictionary" ]; then
+    set -- "-dict=$dictionary" "$@"
+fi
+"$program" -max_total_time="${FUZZ_SECONDS:-4}" -max_len=16384 -rss_limit_mb=512 -timeout=20 \
+    -print_final_stats=1 -verbosity=1 -artifact_prefix="$found/" "$@" "$found" \
+    "tests/fuzz/corpus/$name"

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The QEMU of a played guest: its monitor and its balloon.
+#include "tests/fuzz/played-guest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_BYTES 4096
+
+// --- what happens to it -----------------------------------------------------------------------
+
+void played_qemu_end(PlayedGuest *guest)
+{
+    guest->monitor.listens = false;
+    guest->port.listens = false;
+    played_peer_drop(&guest->monitor);
+    played_peer_drop(&guest->port);
+}
+
+void played_qemu_start(PlayedGuest *guest)
+{
+    if (guest->monitor.listens) {
+        return;
+    }
+    guest->monitor.listens = true;
+    guest->port.listens = true;
+    guest->pid += 4;
+    guest->plugged_bytes = 0;
+    guest->held_bytes = guest->target_bytes = guest->told_bytes = guest->size_bytes;
+    guest->running = true;
+    guest->has_device = true;
+    guest->commanded = false;
+    guest->migration = "none";
+    guest->lies = guest->lies_size = NULL;
+    guest->truthful = true;
+    guest->ahead = true; // of what is remembered of the former one
+    guest->boot_id++;
+}
+
+void played_qemu_emit(PlayedGuest *guest, const char *event, const char *data)
+{
+    played_peer_printf(
+        &guest->monitor,
+        "{\"timestamp\":{\"seconds\":1,\"microseconds\":2},\"event\":\"%s\"%s%s}\r\n", event,
+        data ? ",\"data\":" : "", data ? data : "");
+}
+
+void played_qemu_move(PlayedGuest *guest, int64_t bytes)
+{
+    guest->ahead |= bytes > played_guest_may_hold(guest);
+    guest->held_bytes = CLAMP(bytes, 0, played_guest_size(guest));
+    guest->told_bytes = guest->held_bytes;
+}
+
+void played_qemu_reset(PlayedGuest *guest)
+{
+    played_guest_held(guest);
+    guest->held_bytes = played_guest_size(guest);
+    guest->ahead = true;
+    guest->subscribed = false;
+    guest->boot_id++;
+    played_qemu_emit(guest, "RESET", "{\"guest\":true,\"reason\":\"guest-reset\"}");
+}
+
+void played_qemu_set_device(PlayedGuest *guest, bool present)
+{
+    played_guest_held(guest);
+    if (present != guest->has_device) {
+        guest->has_device = present;
+        guest->commanded = false;
+        guest->held_bytes = guest->target_bytes = guest->told_bytes = played_guest_size(guest);
+        guest->ahead = true;
+    }
+    if (!present) {
+        played_qemu_emit(guest, "DEVICE_DELETED", "{\"path\":\"/machine/peripheral/balloon0\"}");
+    }
+}
+
+void played_qemu_plug(PlayedGuest *guest, int64_t bytes)
+{
+    played_guest_held(guest);
+    int64_t more_bytes = bytes - guest->plugged_bytes;
+    guest->plugged_bytes = bytes;
+    guest->held_bytes = MAX(guest->held_bytes + more_bytes, 0);
+    guest->target_bytes = MAX(guest->target_bytes + more_bytes, 0);
+    guest->told_bytes = MAX(guest->told_bytes + more_bytes, 0);
+    guest->ahead = true;
+    played_qemu_emit(guest, "MEMORY_DEVICE_SIZE_CHANGE", "{\"id\":\"m\",\"size\":1}");
+}
+
+// --- its monitor ------------------------------------------------------------------------------
+
+static int64_t number_behind(const char *line, const char *label)
+{
+    const char *found = strstr(line, label);
+    return found ? strtoll(found + strlen(label), NULL, 10) : 0;
+}
+
+static bool asks(const char *line, const char *command)
+{
+    return strstr(line, command) != NULL;
+}
+
+static void set_target(PlayedGuest *guest, int64_t target_bytes)
+{
+    played_guest_held(guest);
+    target_bytes = MIN(target_bytes, played_guest_size(guest));
+    guest->target_bytes = target_bytes - target_bytes % PAGE_BYTES;
+    // Where it went before, at another's word, is to be seen first.
+    guest->ahead |= !guest->commanded;
+    guest->commanded = true;
+}
+
+// What the guest's driver tells QEMU.
+static char *stats_of(PlayedGuest *guest)
+{
+    int64_t held_bytes = played_guest_held(guest);
+    int64_t free_bytes = MAX(held_bytes - guest->used_bytes, 0);
+    int64_t seconds = g_get_real_time() / G_USEC_PER_SEC;
+    return g_strdup_printf(
+        "{\"last-update\":%" G_GINT64_FORMAT ",\"stats\":{\"stat-total-memory\":%" G_GINT64_FORMAT
+        ",\"stat-available-memory\":%" G_GINT64_FORMAT ",\"stat-free-memory\":%" G_GINT64_FORMAT
+        ",\"stat-swap-in\":18446744073709551615}}",
+        seconds, held_bytes, free_bytes, free_bytes);
+}
+
+static char *qom_value(PlayedGuest *guest, const char *line)
+{
+    if (!guest->has_device) {
+        return NULL;
+    }
+    if (asks(line, "\"qom-list\"")) {
+        return g_strdup("[{\"name\":\"b0\",\"type\":\"child<virtio-balloon-pci>\"}]");
+    }
+    if (asks(line, "\"qom-set\"")) {
+        guest->stats_interval_s = number_behind(line, "\"value\":");
+        return g_strdup("{}");
+    }
+    return asks(line, "polling") ? g_strdup_printf("%" G_GINT64_FORMAT, guest->stats_interval_s)
+                                 : stats_of(guest);
+}
+
+static char *balloon_value(PlayedGuest *guest, const char *line)
+{
+    if (!guest->has_device) {
+        return NULL;
+    }
+    if (asks(line, "\"balloon\"")) {
+        int64_t target_bytes = number_behind(line, "\"value\":");
+        if (target_bytes > 0) {
+            set_target(guest, target_bytes);
+        }
+        return target_bytes > 0 ? g_strdup("{}") : NULL;
+    }
+    played_guest_held(guest);
+    guest->truthful &= !guest->lies;
+    return guest->lies ? g_strdup_printf("{\"actual\":%s}", guest->lies)
+                       : g_strdup_printf("{\"actual\":%" G_GINT64_FORMAT "}", guest->told_bytes);
+}
+
+// What a command returns; NULL: an error. Carries it out.
+static char *value_of(PlayedGuest *guest, const char *line)
+{
+    if (asks(line, "balloon\"")) {
+        return balloon_value(guest, line);
+    }
+    if (asks(line, "\"qom-")) {
+        return qom_value(guest, line);
+    }
+    if (asks(line, "query-memory-size-summary")) {
+        guest->truthful &= !guest->lies_size;
+        return guest->lies_size ? g_strdup_printf("{\"base-memory\":%s}", guest->lies_size)
+                                : g_strdup_printf("{\"base-memory\":%" G_GINT64_FORMAT
+                                                  ",\"plugged-memory\":%" G_GINT64_FORMAT "}",
+                                                  guest->size_bytes, guest->plugged_bytes);
+    }
+    if (asks(line, "query-status")) {
+        return g_strdup_printf("{\"status\":\"any\",\"running\":%s}",
+                               guest->running ? "true" : "false");
+    }
+    return asks(line, "query-migrate") ? g_strdup_printf("{\"status\":\"%s\"}", guest->migration)
+                                       : g_strdup("{}");
+}
+
+void played_qemu_answer(PlayedGuest *guest, const char *line)
+{
+    PlayedPeer *monitor = &guest->monitor;
+    int64_t id = number_behind(line, "\"id\":") + (monitor->manner == PLAYED_STRANGE_ID ? 7 : 0);
+    bool refused = monitor->manner == PLAYED_REFUSING;
+    g_assert_true(line[0] == '{');
+    // A balloon that is there and is said not to be: no word of it is true.
+    guest->truthful &= !refused || !asks(line, "balloon\"");
+    g_autofree char *value = refused ? NULL : value_of(guest, line);
+    if (monitor->manner == PLAYED_SILENT) {
+        return;
+    }
+    if (value) {
+        played_peer_printf(monitor, "{\"return\":%s,\"id\":%" G_GINT64_FORMAT "}\r\n", value, id);
+    } else {
+        played_peer_printf(monitor,
+                           "{\"error\":{\"class\":\"DeviceNotActive\",\"desc\":\"No balloon\"},"
+                           "\"id\":%" G_GINT64_FORMAT "}\r\n",
+                           id);
+    }
+}
