@@ -1,22 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The rule of Proxmox VE's automatic ballooning, from its description: every 10 s the host is to be
-// used to 80 %; each guest is moved by at most 100 MiB towards its minimum plus its part, by
-// shares, of what is above all minima. Growth goes to guests short of free memory first, shrinking
-// takes from those with enough of it first and then from all.
+// The rule of Proxmox VE's automatic ballooning, from its source: every 10 s the host is to be used
+// to 80 %. What is to be given or taken goes to those short of free memory, or comes from those
+// with enough of it; to or from all when that moves nothing. Among these each is to have its
+// minimum and, by shares, its part of what they have above their minima, and moves by at most 100
+// MiB.
 #include "host-controller/sim/sim-policy.h"
 
 #include "host-controller/sim/quantity.h"
+
+#include <string.h>
 
 #define TARGET_PERCENT 80
 #define MAX_CHANGE_BYTES (100 * SIM_MIB)
 #define DEAD_BAND_BYTES (10 * SIM_MIB)
 #define ENOUGH_FREE_DIVISOR 4
 
+typedef struct Proportional {
+    SimPolicySettings settings;
+    int64_t *sizes; // what each guest is to have
+    bool *listed;
+} Proportional;
+
 static void *proportional_new(const SimPolicySettings *settings, size_t count)
 {
-    (void)count;
-    return g_memdup2(settings, sizeof *settings);
+    Proportional *state = g_new0(Proportional, 1);
+    state->settings = *settings;
+    state->sizes = g_new0(int64_t, count);
+    state->listed = g_new0(bool, count);
+    return state;
+}
+
+static void proportional_free(void *data)
+{
+    Proportional *state = data;
+    g_free(state->sizes);
+    g_free(state->listed);
+    g_free(state);
 }
 
 static bool has_enough(const SimObservation *guest)
@@ -25,49 +45,77 @@ static bool has_enough(const SimObservation *guest)
            guest->actual_bytes >= guest->min_bytes;
 }
 
-static int64_t desired_bytes(const SimObservation *guest, int64_t above_min, int64_t shares)
+// What the guest is to have this cycle on its way to `desired`. While memory is taken, nobody
+// grows.
+static int64_t moved_bytes(const SimObservation *guest, int64_t desired, bool growing)
 {
-    int64_t part = sim_scale(sim_max(above_min, 0), guest->weight, shares);
-    return sim_clamp(guest->min_bytes + part, guest->min_bytes, guest->max_bytes);
+    int64_t now = guest->actual_bytes;
+    int64_t most = growing ? now + MAX_CHANGE_BYTES : now;
+    return sim_clamp(desired, now - MAX_CHANGE_BYTES, most);
 }
 
-// Moves one guest towards `desired`, in the direction of `*goal` and by no more than what is left
-// of it and of one cycle's change.
-static void move(int64_t desired, int64_t from, int64_t *goal, int64_t *target)
+// Divides what is to be given (`goal` above 0) or taken among the guests that are `listed`; who
+// cannot follow is struck off the list, and the others share anew. Returns what is left of it.
+static int64_t divide(const SimObservation *guests, size_t count, bool *listed, int64_t goal,
+                      int64_t *sizes)
 {
-    int64_t most = sim_min(MAX_CHANGE_BYTES, *goal > 0 ? *goal : -*goal);
-    int64_t done = *target - from;
-    int64_t change = *goal > 0 ? sim_clamp(desired - *target, 0, most - done)
-                               : sim_clamp(desired - *target, -most - done, 0);
-    *target += change;
-    *goal -= change;
+    int64_t rest = goal;
+    for (bool moved = true; moved && rest != 0;) {
+        int64_t above_min = rest;
+        int64_t shares = 0;
+        for (size_t i = 0; i < count; i++) {
+            above_min += listed[i] ? sizes[i] - guests[i].min_bytes : 0;
+            shares += listed[i] ? guests[i].weight : 0;
+        }
+        moved = false;
+        for (size_t i = 0; i < count; i++) {
+            if (!listed[i]) {
+                continue;
+            }
+            const SimObservation *guest = &guests[i];
+            int64_t part = sim_scale(above_min, guest->weight, shares);
+            int64_t desired =
+                sim_clamp(guest->min_bytes + part, guest->min_bytes, guest->max_bytes);
+            int64_t size = moved_bytes(guest, desired, goal > 0);
+            if (size == guest->actual_bytes) {
+                listed[i] = false;
+                continue;
+            }
+            moved |= size != sizes[i];
+            rest -= size - sizes[i];
+            sizes[i] = size;
+        }
+    }
+    return rest;
 }
 
 static void proportional_tick(void *data, int64_t now_us, const SimObservation *guests,
                               size_t count, int64_t *targets)
 {
     (void)now_us;
-    const SimPolicySettings *settings = data;
-    int64_t goal = settings->budget_bytes / 100 * TARGET_PERCENT;
-    int64_t above_min = 0;
-    int64_t shares = 0;
+    Proportional *state = data;
+    int64_t *sizes = state->sizes;
+    bool *listed = state->listed;
+    int64_t goal = state->settings.budget_bytes / 100 * TARGET_PERCENT;
     for (size_t i = 0; i < count; i++) {
         goal -= guests[i].actual_bytes;
-        above_min += guests[i].actual_bytes - guests[i].min_bytes;
-        shares += guests[i].weight;
     }
     if (goal >= -DEAD_BAND_BYTES && goal <= DEAD_BAND_BYTES) {
         return;
     }
-    above_min += goal;
     bool growing = goal > 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < count && goal != 0 && (goal > 0) == growing; i++) {
-            bool first = has_enough(&guests[i]) != growing;
-            if (pass == 1 || first) {
-                move(desired_bytes(&guests[i], above_min, shares), guests[i].target_bytes, &goal,
-                     &targets[i]);
-            }
+    for (size_t i = 0; i < count; i++) {
+        sizes[i] = guests[i].actual_bytes;
+        listed[i] = has_enough(&guests[i]) != growing;
+    }
+    int64_t rest = divide(guests, count, listed, goal, sizes);
+    if (growing ? rest >= goal : rest <= goal) {
+        memset(listed, true, count);
+        divide(guests, count, listed, rest, sizes);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sizes[i] != guests[i].actual_bytes) {
+            targets[i] = sizes[i];
         }
     }
 }
@@ -78,5 +126,5 @@ const SimPolicy sim_policy_proportional = {
     .period_us = 10 * SIM_S,
     .new = proportional_new,
     .tick = proportional_tick,
-    .free = g_free,
+    .free = proportional_free,
 };

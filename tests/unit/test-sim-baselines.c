@@ -86,8 +86,7 @@ static void proportional_grows_by_a_hundred_mib_a_cycle(void **unused)
     rig.policy->free(rig.state);
 }
 
-// 60 MiB are left to grow by, each one's part is 1,333: of the two below it, the one short of free
-// memory (a quarter of its min) gets them.
+// 60 MiB are left to grow by: the one short of free memory (a quarter of its min) gets them.
 static void proportional_grows_who_is_short_first(void **unused)
 {
     (void)unused;
@@ -103,8 +102,8 @@ static void proportional_grows_who_is_short_first(void **unused)
     rig.policy->free(rig.state);
 }
 
-// 4,150 are used of 4,000: first the one with enough gives its 100, then the other one gives too.
-static void proportional_shrinks_even_who_is_short(void **unused)
+// 4,150 are used of 4,000: the one with enough gives the 100 it may, the other one nothing.
+static void proportional_shrinks_who_has_enough_first(void **unused)
 {
     (void)unused;
     Rig rig;
@@ -112,7 +111,20 @@ static void proportional_shrinks_even_who_is_short(void **unused)
     add(&rig, 2075, 100);
     add(&rig, 2075, 1000);
     decide(&rig, 1);
-    // Each one's part is 2,000: neither gives more than 75.
+    assert_target(&rig, 0, 2075);
+    assert_target(&rig, 1, 1975);
+    rig.policy->free(rig.state);
+}
+
+// The same with nobody who has enough: each one's part is 2,000.
+static void proportional_shrinks_even_who_is_short(void **unused)
+{
+    (void)unused;
+    Rig rig;
+    set_up(&rig, &sim_policy_proportional, 5000);
+    add(&rig, 2075, 100);
+    add(&rig, 2075, 100);
+    decide(&rig, 1);
     assert_target(&rig, 0, 2000);
     assert_target(&rig, 1, 2000);
     rig.policy->free(rig.state);
@@ -257,6 +269,7 @@ int main(void)
         cmocka_unit_test(static_gives_everyone_its_part_by_size),
         cmocka_unit_test(proportional_grows_by_a_hundred_mib_a_cycle),
         cmocka_unit_test(proportional_grows_who_is_short_first),
+        cmocka_unit_test(proportional_shrinks_who_has_enough_first),
         cmocka_unit_test(proportional_shrinks_even_who_is_short),
         cmocka_unit_test(proportional_leaves_small_differences_alone),
         cmocka_unit_test(mom_shrinks_by_five_percent_and_not_below_use),
