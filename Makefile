@@ -129,15 +129,20 @@ TESTS := $(foreach kind,$(TEST_KINDS),$(call test_programs,$(kind)))
 SOAK := $(BUILD)/tests/soak/soak
 # Plays a QEMU inside a guest that plays a host (tests/e2e/test-host-kernel.c).
 STAND_IN := $(BUILD)/tests/guest/qemu-stand-in
-$(TESTS) $(BENCHES) $(SOAK) $(STAND_IN) $(BUILD)/aerostat-demo $(BUILD)/tests/metrics/fake-host: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
+# What runs the benches, and what lies beside it for all of them.
+RUN_BENCHES := $(BUILD)/tests/bench/run-benches
+BENCH_OBJECTS := $(call objects,$(filter-out %/run-benches.c $(wildcard tests/bench/bench-*.c), \
+                                            $(wildcard tests/bench/*.c)))
+TEST_LINKED := $(TESTS) $(BENCHES) $(RUN_BENCHES) $(SOAK) $(STAND_IN) $(BUILD)/tests/metrics/fake-host
+$(TEST_LINKED) $(BUILD)/aerostat-demo: $(BUILD)/libsupport.a $(BUILD)/libagent.a $(BUILD)/libctl.a \
                                  $(BUILD)/libsim.a $(if $(libvirt),$(BUILD)/libbridge.a) \
                                  $(BUILD)/libcontroller.a $(BUILD)/libprotocol.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(procps_libs) \
 	      $(http_libs) $(ncurses_libs) $(cmocka_libs) $(pkg_libs)
 
-$(foreach test,$(TESTS) $(BENCHES) $(SOAK) $(STAND_IN) $(BUILD)/tests/metrics/fake-host,$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
-$(BUILD)/tests/bench/bench-agent: $(BUILD)/obj/tests/bench/agent-guest.o
+$(foreach test,$(TEST_LINKED),$(eval $(test): $(patsubst $(BUILD)/%,$(BUILD)/obj/%.o,$(test))))
+$(BENCHES) $(RUN_BENCHES): $(BENCH_OBJECTS)
 $(BUILD)/aerostat-demo: $(call objects,$(wildcard tests/demo/*.c))
 
 # Real guests need an image with the agent in it, and with what runs in one that plays a host.
@@ -186,7 +191,7 @@ $(FUZZERS): build/tests/fuzz/%: build/fuzzed/tests/fuzz/%.o build/fuzzed/tests/f
 build/tests/fuzz/fuzz-host: $(call fuzzed_objects,$(wildcard tests/fuzz/host-*.c tests/fuzz/played-*.c))
 -include $(shell find build/fuzzed -name '*.d' 2>/dev/null)
 
-.PHONY: deps check check-quick check-e2e soak soak-faults check-metrics lint fuzz coverage valgrind bench demo
+.PHONY: deps check check-quick check-e2e soak soak-faults check-metrics lint fuzz coverage valgrind bench bench-compare demo
 deps: ## install what building, testing and the demo need
 	packaging/install-dependencies.sh
 
@@ -229,11 +234,13 @@ valgrind: deps ## the unit tests under valgrind: minutes
 	packaging/install-dependencies.sh --valgrind
 	tests/check.sh valgrind
 
-bench: deps ## measure; writes build/bench.json
-	@$(MAKE) -s -j2 all $(BENCHES) $(BUILD)/guest/initrd.gz
-	@for bench in $(BENCHES); do AEROSTAT_BUILD=$(BUILD) $$bench || exit 1; done \
-	    > $(BUILD)/bench.json.new
-	@mv $(BUILD)/bench.json.new $(BUILD)/bench.json && cat $(BUILD)/bench.json
+bench: deps ## measure everything: build/bench.json and a table, 40 minutes
+	@$(MAKE) -s -j2 all $(BENCHES) $(RUN_BENCHES) $(BUILD)/guest/initrd.gz
+	@! [ -e $(BUILD)/bench.json ] || mv $(BUILD)/bench.json $(BUILD)/bench-before.json
+	@AEROSTAT_BUILD=$(BUILD) $(RUN_BENCHES) $(BUILD)/bench.json $(BENCHES)
+
+bench-compare: ## how far the last two runs of bench differ
+	@$(RUN_BENCHES) --compare $(BUILD)/bench-before.json $(BUILD)/bench.json
 
 PLOTTED := aerostat static proportional mom pi poller
 .PHONY: plots

@@ -10,15 +10,14 @@
 //   The edge is where what is available would last one second at the pace of the spike: a fast
 //   spike begins there (150 MiB, touched as fast as possible), a slow leak (20 MiB/s) runs up to
 //   it, and a cache thrashes from its second reading on. The balloon is released with the report,
-//   as a controller would. "late" counts spikes in which the OOM killer was there before it.
-// - thrash: the longest time between two reports while the guest swaps for a minute.
+//   as a controller would. "in-time" counts spikes in which the OOM killer was not there before it.
+// - thrash: the time between two reports while the guest swaps for a minute.
 //
-// AEROSTAT_BENCH_SPIKES (10) spikes of each kind, AEROSTAT_BENCH_IDLE_S (60) seconds at rest.
+// AEROSTAT_BENCH_SPIKES (10, in full 50) spikes of each kind, AEROSTAT_BENCH_IDLE_S (60, in full
+// 600) seconds at rest, in five parts.
 #include "tests/bench/agent-guest.h"
 #include "tests/bench/measure.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define AGENT "aerostat-agent"
@@ -31,6 +30,7 @@
 #define SETTLE_US (5 * SECOND_US)
 #define THRASH_US (60 * SECOND_US)
 #define MAX_SPIKES 1000
+#define IDLE_ROUNDS 5
 
 typedef enum SpikeKind { SPIKE_FAST, SPIKE_LEAK, SPIKE_CACHE, SPIKE_KIND_COUNT } SpikeKind;
 
@@ -52,32 +52,41 @@ static const struct {
 
 // --- idle -------------------------------------------------------------------------------------
 
-static void measure_idle(AgentGuest *guest)
+// Notes what lies between two looks at the agent.
+static void note_idle(BenchFigures *figures, const AgentCost *before, const AgentCost *after,
+                      int64_t reports)
 {
-    int duration_s = bench_setting("AEROSTAT_BENCH_IDLE_S", 60, 3600);
+    double elapsed_s = (double)(after->guest_us - before->guest_us) / 1e6;
+    double busy_us = (double)(after->run_ns - before->run_ns) / 1e3;
+    double switches = (double)(after->switches - before->switches);
+    double count = (double)MAX(reports, 1);
+    bench_note(figures, (double)after->resident_kib, "idle.resident-kib");
+    bench_note(figures, (double)after->anonymous_kib, "idle.anonymous-kib");
+    bench_note(figures, (double)after->locked_kib, "idle.locked-kib");
+    bench_note(figures, (double)reports / elapsed_s, "idle.reports-per-s");
+    bench_note(figures, switches / elapsed_s, "idle.sleeps-per-s");
+    bench_note(figures, (double)(after->reads - before->reads) / count, "idle.reads-per-report");
+    bench_note(figures, (double)(after->writes - before->writes) / count, "idle.writes-per-report");
+    bench_note(figures, busy_us / elapsed_s / 1e4, "idle.processor-percent");
+    bench_note(figures, busy_us / count, "idle.us-per-report");
+}
+
+static void measure_idle(AgentGuest *guest, BenchFigures *figures)
+{
+    int duration_s = bench_setting("AEROSTAT_BENCH_IDLE_S", 60, 600, 3600);
     // The guest has booted just now.
     agent_guest_listen(guest, SETTLE_US);
     AgentCost before = agent_guest_cost(guest, AGENT);
-    int64_t reports = agent_guest_listen(guest, duration_s * SECOND_US);
-    AgentCost after = agent_guest_cost(guest, AGENT);
-    double elapsed_s = (double)(after.guest_us - before.guest_us) / 1e6;
-    double busy_us = (double)(after.run_ns - before.run_ns) / 1e3;
-    double switches = (double)(after.switches - before.switches);
-    double count = (double)MAX(reports, 1);
-    printf("\"idle\": {\"seconds\": %.1f, \"resident-kib\": %" G_GINT64_FORMAT
-           ", \"anonymous-kib\": %" G_GINT64_FORMAT ", \"locked-kib\": %" G_GINT64_FORMAT
-           ", \"reports\": %" G_GINT64_FORMAT ", \"sleeps-per-s\": %.2f, "
-           "\"reads-per-report\": %.2f, \"writes-per-report\": %.2f, "
-           "\"processor-percent\": %.4f, \"us-per-report\": %.0f}",
-           elapsed_s, after.resident_kib, after.anonymous_kib, after.locked_kib, reports,
-           switches / elapsed_s, (double)(after.reads - before.reads) / count,
-           (double)(after.writes - before.writes) / count, busy_us / elapsed_s / 1e4,
-           busy_us / count);
-    fflush(stdout);
+    for (int i = 0; i < IDLE_ROUNDS; i++) {
+        int64_t reports = agent_guest_listen(guest, duration_s * SECOND_US / IDLE_ROUNDS);
+        AgentCost after = agent_guest_cost(guest, AGENT);
+        note_idle(figures, &before, &after, reports);
+        before = after;
+    }
 }
 
 // QEMU's own agent in the same guest, when the image has it: started and left alone.
-static void measure_qemu_ga(AgentGuest *guest)
+static void measure_qemu_ga(AgentGuest *guest, BenchFigures *figures)
 {
     if (!agent_guest_has(guest, QEMU_GA_PATH)) {
         return;
@@ -87,9 +96,8 @@ static void measure_qemu_ga(AgentGuest *guest)
     agent_guest_listen(guest, SETTLE_US);
     AgentCost cost = agent_guest_cost(guest, QEMU_GA);
     agent_guest_end(guest, pid);
-    printf(", \"qemu-ga\": {\"resident-kib\": %" G_GINT64_FORMAT
-           ", \"anonymous-kib\": %" G_GINT64_FORMAT "}",
-           cost.resident_kib, cost.anonymous_kib);
+    bench_note(figures, (double)cost.resident_kib, "qemu-ga.resident-kib");
+    bench_note(figures, (double)cost.anonymous_kib, "qemu-ga.anonymous-kib");
 }
 
 // --- spikes -----------------------------------------------------------------------------------
@@ -118,8 +126,9 @@ static int64_t edge_us(const Spike *spike, int64_t began_us)
     return began_us + (pace > 0 ? until_edge * SECOND_US / pace : 0);
 }
 
-// Returns the delay in milliseconds; 0 for a report before the edge.
-static double spike_ms(AgentGuest *guest, SpikeKind kind, int *late)
+// Returns the delay in milliseconds; 0 for a report before the edge. `*in_time`: the OOM killer was
+// not there before it.
+static double spike_ms(AgentGuest *guest, SpikeKind kind, bool *in_time)
 {
     Spike spike = {.kind = kind};
     agent_guest_squeeze(guest, SPARE_BYTES);
@@ -132,33 +141,31 @@ static double spike_ms(AgentGuest *guest, SpikeKind kind, int *late)
         arrived_us = agent_guest_receive(guest, &report, deadline_us);
     } while (!tells(&spike, &report));
     agent_guest_release(guest);
-    *late += memory_report_get(&report, REPORT_PAGING_OOM_KILLS) >
-             memory_report_get(&spike.before, REPORT_PAGING_OOM_KILLS);
+    *in_time = memory_report_get(&report, REPORT_PAGING_OOM_KILLS) <=
+               memory_report_get(&spike.before, REPORT_PAGING_OOM_KILLS);
     int64_t began_us = agent_guest_output(guest, pid);
     agent_guest_end(guest, pid);
     int64_t edge_on_host_us = edge_us(&spike, began_us) + guest->clock_offset_us;
     return (double)MAX(arrived_us - edge_on_host_us, 0) / 1e3;
 }
 
-static void measure_spikes(AgentGuest *guest, const char *swap)
+static void measure_spikes(AgentGuest *guest, const char *swap, BenchFigures *figures)
 {
-    int count = bench_setting("AEROSTAT_BENCH_SPIKES", 10, MAX_SPIKES);
-    double delays_ms[MAX_SPIKES] = {0};
+    int count = bench_setting("AEROSTAT_BENCH_SPIKES", 10, 50, MAX_SPIKES);
     for (SpikeKind kind = 0; kind < SPIKE_KIND_COUNT; kind++) {
-        int late = 0;
+        const char *name = spikes[kind].name;
         for (int i = 0; i < count; i++) {
-            delays_ms[i] = spike_ms(guest, kind, &late);
+            bool in_time;
+            double delay_ms = spike_ms(guest, kind, &in_time);
+            bench_note(figures, delay_ms, "%s-%s.edge-to-report-ms", name, swap);
+            bench_count(figures, in_time, "%s-%s.in-time", name, swap);
         }
-        printf(", \"%s-%s\": {\"spikes\": %d, \"p50-ms\": %.1f, \"p99-ms\": %.1f, \"late\": %d}",
-               spikes[kind].name, swap, count, bench_percentile(delays_ms, count, 50),
-               bench_percentile(delays_ms, count, 99), late);
-        fflush(stdout);
     }
 }
 
 // --- thrash -----------------------------------------------------------------------------------
 
-static void measure_thrash(AgentGuest *guest)
+static void measure_thrash(AgentGuest *guest, BenchFigures *figures)
 {
     agent_guest_squeeze(guest, SPARE_BYTES);
     MemoryReport first = agent_guest_ask(guest);
@@ -167,14 +174,11 @@ static void measure_thrash(AgentGuest *guest)
     int64_t pids[] = {agent_guest_start(guest, command), agent_guest_start(guest, command)};
     int64_t end_us = deadline_after(THRASH_US);
     int64_t last_us = g_get_monotonic_time();
-    int64_t longest_us = 0;
-    int64_t reports = 0;
     MemoryReport report = first;
     while (deadline_left_us(end_us) > 0) {
         int64_t arrived_us = agent_guest_receive(guest, &report, deadline_after(THRASH_US));
-        longest_us = MAX(longest_us, arrived_us - last_us);
+        bench_note(figures, (double)(arrived_us - last_us) / 1e3, "thrash.gap-ms");
         last_us = arrived_us;
-        reports++;
     }
     int64_t swapped_bytes = memory_report_get(&report, REPORT_PAGING_SWAP_OUT) -
                             memory_report_get(&first, REPORT_PAGING_SWAP_OUT);
@@ -182,12 +186,10 @@ static void measure_thrash(AgentGuest *guest)
     for (size_t i = 0; i < G_N_ELEMENTS(pids); i++) {
         agent_guest_end(guest, pids[i]);
     }
-    printf(", \"thrash\": {\"reports\": %" G_GINT64_FORMAT ", \"longest-gap-ms\": %.1f, "
-           "\"swapped-out-mib\": %" G_GINT64_FORMAT ", \"stalled-ms\": %" G_GINT64_FORMAT "}",
-           reports, (double)longest_us / 1e3, swapped_bytes / MIB,
-           (memory_report_get(&report, REPORT_PRESSURE_SOME_TOTAL) -
-            memory_report_get(&first, REPORT_PRESSURE_SOME_TOTAL)) /
-               1000);
+    int64_t stalled_us = memory_report_get(&report, REPORT_PRESSURE_SOME_TOTAL) -
+                         memory_report_get(&first, REPORT_PRESSURE_SOME_TOTAL);
+    bench_note(figures, (double)swapped_bytes / (double)MIB, "thrash.swapped-out-mib");
+    bench_note(figures, (double)stalled_us / 1e3, "thrash.stalled-ms");
 }
 
 int main(void)
@@ -195,17 +197,19 @@ int main(void)
     g_autoptr(GError) error = NULL;
     g_autoptr(VmLab) lab = vm_lab_new(&error);
     bench_must(lab != NULL, &error);
-    printf("{\"agent\": {\"accelerator\": \"%s\", ", vm_lab_accelerator(lab));
+    BenchFigures *figures = bench_figures_new();
     AgentGuest guest;
     agent_guest_boot(&guest, lab, 0);
-    measure_idle(&guest);
-    measure_qemu_ga(&guest);
-    measure_spikes(&guest, "no-swap");
+    measure_idle(&guest, figures);
+    measure_qemu_ga(&guest, figures);
+    measure_spikes(&guest, "no-swap", figures);
     agent_guest_clear(&guest);
+    bench_print(figures, "agent");
+    figures = bench_figures_new();
     agent_guest_boot(&guest, lab, ZRAM_BYTES);
-    measure_spikes(&guest, "zram");
-    measure_thrash(&guest);
+    measure_spikes(&guest, "zram", figures);
+    measure_thrash(&guest, figures);
     agent_guest_clear(&guest);
-    printf("}}\n");
+    bench_print(figures, "agent");
     return EXIT_SUCCESS;
 }

@@ -6,7 +6,8 @@
 //
 // Guests are real; the host's /proc and control group are files that are fed with what the guests'
 // QEMUs have resident, so that the host can be as small and as crowded as it takes. Page sharing is
-// the kernel's own, which takes root; it is left out where it is in use. BENCH_ONLY names one part.
+// the kernel's own, which takes root; it is left out where it is in use. AEROSTAT_BENCH_ONLY names
+// one part, AEROSTAT_BENCH_HOST_ROUNDS (1, in full 3) says how often each is measured.
 #include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
 #include "tests/support/fake-host.h"
@@ -22,6 +23,7 @@
 #define FEED_US (20 * MS_US)
 #define PATIENCE_US (120 * SECOND_US)
 #define MAX_GUESTS 10
+#define MAX_ROUNDS 100
 
 typedef struct Stage {
     VmLab *lab;
@@ -166,7 +168,7 @@ static void touch_all(Stage *stage, const char *size)
 
 // --- others take memory -----------------------------------------------------------------------
 
-static void measure_growth(void)
+static void measure_growth(BenchFigures *figures)
 {
     Stage stage;
     boot(&stage, 3, GUEST_BYTES, NULL);
@@ -190,14 +192,13 @@ static void measure_growth(void)
     }
     stage.others_bytes = 2 * GUEST_BYTES + taken_bytes;
     double after_s = follow_s(&stage, HOST_BYTES - RESERVE_BYTES - stage.others_bytes);
-    printf("{\"bench\": \"host-growth\", \"taken-mib\": %d, \"budget-lower-after-ms\": %.0f, "
-           "\"guests-within-budget-after-end-s\": %.2f, \"least-available-mib\": %d}\n",
-           (int)(taken_bytes / MIB), (double)seen_us / MS_US, after_s,
-           (int)(stage.least_available_bytes / MIB));
+    bench_note(figures, (double)seen_us / MS_US, "growth.budget-lower-after-ms");
+    bench_note(figures, after_s, "growth.guests-within-budget-after-end-s");
+    bench_note(figures, (double)(stage.least_available_bytes / MIB), "growth.least-available-mib");
     strike(&stage);
 }
 
-static void measure_group(void)
+static void measure_group(BenchFigures *figures)
 {
     Stage stage;
     boot(&stage, 3, GUEST_BYTES, NULL);
@@ -216,13 +217,14 @@ static void measure_group(void)
         const char *name = json_string_value(json_object_get(event, "event"));
         told = g_strcmp0(name, "HOST_OVERCOMMITTED") == 0;
     }
+    double told_ms = (double)(g_get_monotonic_time() - since_us) / MS_US;
     int64_t kills = 0;
     for (size_t i = 0; i < stage.count; i++) {
         kills += vm_oom_kills(stage.vms[i], &error);
     }
-    printf("{\"bench\": \"host-group\", \"from-mib\": 4096, \"to-mib\": 2048, \"follow-s\": %.2f, "
-           "\"cannot-be-met-told-after-ms\": %.0f, \"oom-kills\": %d}\n",
-           follow, (double)(g_get_monotonic_time() - since_us) / MS_US, (int)kills);
+    bench_note(figures, follow, "group.from-4-to-2-gib-s");
+    bench_note(figures, told_ms, "group.cannot-be-met-told-after-ms");
+    bench_note(figures, (double)kills, "group.oom-kills");
     strike(&stage);
 }
 
@@ -257,7 +259,7 @@ static double migrate(Stage *stage, int64_t *bytes)
 }
 
 // A guest of 1 GiB that has read 700 MiB of a disk and is idle.
-static void measure_snapshot(const char *data_path, bool prepared)
+static void measure_snapshot(const char *data_path, bool prepared, BenchFigures *figures)
 {
     Stage stage;
     boot(&stage, 1, GUEST_BYTES, data_path);
@@ -273,13 +275,16 @@ static void measure_snapshot(const char *data_path, bool prepared)
     double prepare_s = (double)(g_get_monotonic_time() - since_us) / SECOND_US;
     int64_t bytes;
     double migrate_s = migrate(&stage, &bytes);
-    printf("{\"bench\": \"host-snapshot\", \"prepared\": %s, \"prepare-s\": %.2f, "
-           "\"state-mib\": %d, \"state-s\": %.2f}\n",
-           prepared ? "true" : "false", prepare_s, (int)(bytes / MIB), migrate_s);
+    const char *name = prepared ? "snapshot-prepared" : "snapshot";
+    if (prepared) {
+        bench_note(figures, prepare_s, "%s.prepare-s", name);
+    }
+    bench_note(figures, (double)(bytes / MIB), "%s.state-mib", name);
+    bench_note(figures, migrate_s, "%s.state-s", name);
     strike(&stage);
 }
 
-static void measure_snapshots(void)
+static void measure_snapshots(BenchFigures *figures)
 {
     Scratch scratch;
     scratch_init(&scratch);
@@ -287,8 +292,8 @@ static void measure_snapshots(void)
     g_autofree char *count = g_strdup_printf("of=%s", path);
     const char *const fill[] = {"dd", "if=/dev/urandom", count, "bs=1M", "count=700", NULL};
     bench_must(process_run(fill, PATIENCE_US, NULL, NULL, &error) == 0, &error);
-    measure_snapshot(path, false);
-    measure_snapshot(path, true);
+    measure_snapshot(path, false, figures);
+    measure_snapshot(path, true, figures);
     scratch_clear(&scratch);
 }
 
@@ -296,7 +301,7 @@ static void measure_snapshots(void)
 
 // Starts two more guests of 1 GiB on a host whose three hold all of the budget and use little, and
 // watches how far above the budget all together come.
-static void measure_starts(bool reserving)
+static void measure_starts(bool reserving, BenchFigures *figures)
 {
     static const char *const names[] = {"late0", "late1"};
     Stage stage;
@@ -337,17 +342,19 @@ static void measure_starts(bool reserving)
         g_usleep(FEED_US);
     }
     bench_must(vm_lab_wait_ready(stage.lab, &error), &error);
-    printf("{\"bench\": \"host-starts\", \"reserved\": %s, \"room-for-both-s\": %.2f, "
-           "\"most-above-budget-mib\": %d, \"above-budget-s\": %.2f}\n",
-           reserving ? "true" : "false", reserved_s, (int)(most_bytes / MIB),
-           (double)above_us / SECOND_US);
+    const char *name = reserving ? "starts-reserved" : "starts";
+    if (reserving) {
+        bench_note(figures, reserved_s, "%s.room-for-both-s", name);
+    }
+    bench_note(figures, (double)(most_bytes / MIB), "%s.most-over-mib", name);
+    bench_note(figures, (double)above_us / SECOND_US, "%s.over-s", name);
     strike(&stage);
 }
 
-static void measure_all_starts(void)
+static void measure_all_starts(BenchFigures *figures)
 {
-    measure_starts(true);
-    measure_starts(false);
+    measure_starts(true, figures);
+    measure_starts(false, figures);
 }
 
 // --- page sharing -----------------------------------------------------------------------------
@@ -384,7 +391,7 @@ static double ksmd_s(const char *process)
 }
 
 // Ten guests of 256 MiB that are alike, on a host that is scarce for 60 s.
-static void measure_sharing(void)
+static void measure_sharing(BenchFigures *figures)
 {
     g_autofree char *ksmd = find_ksmd();
     if (!ksmd || system_number(KSM "/run") != 0 || access(KSM "/run", W_OK) != 0) {
@@ -416,10 +423,10 @@ static void measure_sharing(void)
         feed(&stage);
         g_usleep(FEED_US);
     }
-    printf("{\"bench\": \"host-sharing\", \"guests\": %d, \"guest-mib\": %d, \"shared-mib\": %d, "
-           "\"ksmd-s\": %.2f, \"of-s\": 60, \"off-after-s\": %.2f}\n",
-           MAX_GUESTS, (int)(GUEST_BYTES / 4 / MIB), (int)(shared_bytes / MIB), spent_s,
-           (double)(g_get_monotonic_time() - since_us) / SECOND_US);
+    bench_note(figures, (double)(shared_bytes / MIB), "sharing.shared-mib");
+    bench_note(figures, spent_s, "sharing.ksmd-s-of-60");
+    bench_note(figures, (double)(g_get_monotonic_time() - since_us) / SECOND_US,
+               "sharing.off-after-s");
     strike(&stage);
 }
 
@@ -427,17 +434,23 @@ int main(void)
 {
     static const struct {
         const char *name;
-        void (*measure)(void);
+        void (*measure)(BenchFigures *figures);
     } parts[] = {
         {"growth", measure_growth},     {"group", measure_group},
         {"starts", measure_all_starts}, {"snapshots", measure_snapshots},
         {"sharing", measure_sharing},
     };
-    const char *only = g_getenv("BENCH_ONLY");
+    const char *only = g_getenv("AEROSTAT_BENCH_ONLY");
+    int rounds = bench_setting("AEROSTAT_BENCH_HOST_ROUNDS", 1, 3, MAX_ROUNDS);
     for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
-        if (!only || strcmp(only, parts[i].name) == 0) {
-            parts[i].measure();
+        if (only && strcmp(only, parts[i].name) != 0) {
+            continue;
         }
+        BenchFigures *figures = bench_figures_new();
+        for (int round = 0; round < rounds; round++) {
+            parts[i].measure(figures);
+        }
+        bench_print(figures, "host");
     }
     return EXIT_SUCCESS;
 }

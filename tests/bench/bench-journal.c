@@ -42,10 +42,6 @@ typedef struct Bench {
     int64_t lines;
     int64_t bytes;
     int64_t report_bytes; // had every report been recorded
-    double idle_us[ROUNDS];
-    double busy_us[ROUNDS];
-    int idle;
-    int busy;
 } Bench;
 
 static void begin(Bench *bench, size_t count)
@@ -131,9 +127,11 @@ static double plan(Bench *bench, bool force)
     return elapsed_us;
 }
 
-// Every guest reports once a second, spread over its tenths, each followed by a plan.
-static void run_quiet(Bench *bench, int64_t until_us)
+// Every guest reports once a second, spread over its tenths, each followed by a plan. The first
+// plans without a line are timed, unless `figures` is NULL.
+static void run_quiet(Bench *bench, int64_t until_us, BenchFigures *figures)
 {
+    int timed = 0;
     while (bench->now_us < until_us) {
         for (size_t part = 0; part < PLANS_PER_S; part++) {
             for (size_t i = part; i < bench->count; i += PLANS_PER_S) {
@@ -141,57 +139,54 @@ static void run_quiet(Bench *bench, int64_t until_us)
             }
             int64_t lines = bench->lines;
             double elapsed_us = plan(bench, false);
-            if (bench->lines == lines) {
-                bench->idle_us[bench->idle++ % ROUNDS] = elapsed_us;
+            if (figures && bench->lines == lines && timed < ROUNDS) {
+                bench_note(figures, elapsed_us, "%zu-guests.idle-plan-us", bench->count);
+                timed++;
             }
             bench->now_us += SECOND_US / PLANS_PER_S;
         }
     }
 }
 
-static void run_busy(Bench *bench)
+static void run_busy(Bench *bench, BenchFigures *figures)
 {
     for (int round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < bench->count; i++) {
             report(bench, i);
         }
         bench->now_us += SECOND_US;
-        bench->busy_us[bench->busy++] = plan(bench, true);
+        bench_note(figures, plan(bench, true), "%zu-guests.busy-plan-us", bench->count);
     }
 }
 
-static void measure(size_t count, int hours, bool first)
+static void measure(BenchFigures *figures, size_t count, int hours)
 {
     Bench *bench = g_new0(Bench, 1);
     bench->random = (Random){.state = 1};
     begin(bench, count);
-    run_quiet(bench, WARM_UP_US);
+    run_quiet(bench, WARM_UP_US, NULL);
     bench->lines = bench->bytes = bench->report_bytes = 0;
-    run_quiet(bench, WARM_UP_US + hours * 3600 * SECOND_US);
-    printf("%s\"%zu\": {\"quiet-bytes-per-day\": %" G_GINT64_FORMAT
-           ", \"quiet-lines-per-day\": %" G_GINT64_FORMAT
-           ", \"all-reports-bytes-per-day\": %" G_GINT64_FORMAT,
-           first ? "" : ", ", count, bench->bytes * 24 / hours, bench->lines * 24 / hours,
-           bench->report_bytes * 24 / hours);
+    run_quiet(bench, WARM_UP_US + hours * 3600 * SECOND_US, figures);
+    double days = hours / 24.0;
+    bench_note(figures, (double)bench->bytes / days, "%zu-guests.quiet-bytes-per-day", count);
+    bench_note(figures, (double)bench->lines / days, "%zu-guests.quiet-lines-per-day", count);
+    bench_note(figures, (double)bench->report_bytes / days, "%zu-guests.all-reports-bytes-per-day",
+               count);
     bench->bytes = 0;
-    run_busy(bench);
-    printf(", \"busy-bytes-per-line\": %" G_GINT64_FORMAT
-           ", \"idle-plan-us\": %.0f, \"busy-plan-us\": %.0f}",
-           bench->bytes / ROUNDS, bench_percentile(bench->idle_us, MIN(bench->idle, ROUNDS), 50),
-           bench_percentile(bench->busy_us, bench->busy, 50));
+    run_busy(bench, figures);
+    bench_note(figures, (double)bench->bytes / ROUNDS, "%zu-guests.busy-bytes-per-line", count);
     end(bench);
 }
 
 int main(void)
 {
     static const size_t counts[] = {3, 100, MAX_GUESTS};
-    int hours = bench_setting("AEROSTAT_BENCH_HOURS", 24, 24 * 7);
-    printf("{\"journal\": {");
+    int hours = bench_setting("AEROSTAT_BENCH_HOURS", 24, 24, 24 * 7);
+    BenchFigures *figures = bench_figures_new();
     for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
         // The most guests for an eighth of the time, which is long enough.
-        measure(counts[i], counts[i] == MAX_GUESTS ? MAX(hours / 8, 1) : hours, i == 0);
-        fflush(stdout);
+        measure(figures, counts[i], counts[i] == MAX_GUESTS ? MAX(hours / 8, 1) : hours);
     }
-    printf("}}\n");
+    bench_print(figures, "journal");
     return EXIT_SUCCESS;
 }

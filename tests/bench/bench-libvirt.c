@@ -30,6 +30,7 @@
 #define MAX_ROUNDS 100
 
 typedef struct Bench {
+    BenchFigures *figures;
     VmLab *lab;
     PrivateLibvirt *libvirt;
     GuestFarm *farm;
@@ -68,20 +69,16 @@ static void settle(Bench *bench)
     serve(bench, 100 * MS_US);
 }
 
-static void print_reaction(Bench *bench, const char *name)
+static void measure_reaction(Bench *bench, const char *name)
 {
-    int probes = bench_setting("AEROSTAT_BENCH_PROBES", 200, MAX_PROBES);
-    g_autofree double *times_us = g_new(double, (gsize)probes);
+    int probes = bench_setting("AEROSTAT_BENCH_PROBES", 200, 200, MAX_PROBES);
     for (int i = 0; i < probes; i++) {
-        times_us[i] = (double)report_us(bench, "trend", HIGH_BYTES);
+        bench_note(bench->figures, (double)report_us(bench, "trend", HIGH_BYTES),
+                   "%s.report-to-balloon-us", name);
         serve(bench, PROBE_EVERY_US);
         report_us(bench, "change", LOW_BYTES);
         serve(bench, PROBE_EVERY_US + g_random_int_range(0, 20000));
     }
-    double most_us = bench_percentile(times_us, probes, 100);
-    printf("\"%s\": {\"p50-us\": %.0f, \"p99-us\": %.0f, \"most-us\": %.0f}, ", name,
-           bench_percentile(times_us, probes, 50), bench_percentile(times_us, probes, 99), most_us);
-    fflush(stdout);
 }
 
 // --- hand-over --------------------------------------------------------------------------------
@@ -110,18 +107,27 @@ static double reach_ms(Bench *bench, const char *name, int64_t bytes)
     }
 }
 
-static void print_reach(Bench *bench, const char *name, const char *what)
+static void note_reach(BenchFigures *figures, const char *way, double through_ms, double own_ms)
 {
-    int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", 5, MAX_ROUNDS);
-    double down_ms[MAX_ROUNDS];
-    double up_ms[MAX_ROUNDS];
-    reach_ms(bench, name, SMALL_BYTES);
+    bench_note(figures, through_ms, "%s.through-libvirt-ms", way);
+    bench_note(figures, own_ms, "%s.own-monitor-ms", way);
+    bench_note(figures, through_ms / own_ms, "%s.ratio", way);
+}
+
+// Both ways, each guest in turn, so that their times can be compared round by round.
+static void measure_reach(Bench *bench)
+{
+    int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", 5, 10, MAX_ROUNDS);
+    reach_ms(bench, "domain", SMALL_BYTES);
+    reach_ms(bench, "plain", SMALL_BYTES);
     for (int i = 0; i < rounds; i++) {
-        up_ms[i] = reach_ms(bench, name, SIZE_BYTES);
-        down_ms[i] = reach_ms(bench, name, SMALL_BYTES);
+        double through_ms = reach_ms(bench, "domain", SIZE_BYTES);
+        double own_ms = reach_ms(bench, "plain", SIZE_BYTES);
+        note_reach(bench->figures, "up", through_ms, own_ms);
+        through_ms = reach_ms(bench, "domain", SMALL_BYTES);
+        own_ms = reach_ms(bench, "plain", SMALL_BYTES);
+        note_reach(bench->figures, "down", through_ms, own_ms);
     }
-    printf(", \"%s\": {\"down-ms\": %.0f, \"up-ms\": %.0f}", what,
-           bench_percentile(down_ms, rounds, 50), bench_percentile(up_ms, rounds, 50));
 }
 
 // --- the scene --------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ static void start_controller(Bench *bench)
                &error);
 }
 
-static void print_reactions(Bench *bench)
+static void measure_reactions(Bench *bench)
 {
     g_autoptr(GError) error = NULL;
     Process *daemon = private_libvirt_daemon(bench->libvirt);
@@ -173,21 +179,21 @@ static void print_reactions(Bench *bench)
         serve(bench, 100 * MS_US);
     }
     settle(bench);
-    print_reaction(bench, "alive");
+    measure_reaction(bench, "alive");
     process_kill(daemon, SIGSTOP);
-    print_reaction(bench, "hanging");
+    measure_reaction(bench, "hanging");
     process_kill(daemon, SIGCONT);
     process_kill(daemon, SIGKILL);
-    print_reaction(bench, "dead");
+    measure_reaction(bench, "dead");
     bench_must(private_libvirt_start(bench->libvirt, &error), &error);
     settle(bench);
-    print_reaction(bench, "back");
+    measure_reaction(bench, "back");
 }
 
 int main(void)
 {
     g_autoptr(GError) error = NULL;
-    Bench bench = {.lab = vm_lab_new(&error)};
+    Bench bench = {.figures = bench_figures_new(), .lab = vm_lab_new(&error)};
     bench_must(bench.lab != NULL, &error);
     bench.libvirt = private_libvirt_new(bench.lab, &error);
     bench_must(bench.libvirt != NULL, &error);
@@ -195,13 +201,10 @@ int main(void)
     guest_farm_resize(bench.farm, 0, PROBED_BYTES, 2 * LOW_BYTES);
     boot(&bench);
     start_controller(&bench);
-    printf("{\"libvirt\": {\"accelerator\": \"%s\", ", vm_lab_accelerator(bench.lab));
-    print_reactions(&bench);
+    measure_reactions(&bench);
     guest_farm_free(bench.farm);
-    printf("\"rounds\": %d", bench_setting("AEROSTAT_BENCH_ROUNDS", 5, MAX_ROUNDS));
-    print_reach(&bench, "domain", "through-libvirt");
-    print_reach(&bench, "plain", "own-monitor");
-    printf("}}\n");
+    measure_reach(&bench);
+    bench_print(bench.figures, "libvirt");
     qmp_session_close(bench.control);
     private_libvirt_free(bench.libvirt);
     vm_lab_free(bench.lab);

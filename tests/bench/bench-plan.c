@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How long one plan takes for 10 to 10,000 guests, a third of them short of memory: the median of
-// many, in microseconds.
+// How long one plan takes for 10 to 10,000 guests, a third of them short of memory.
 #include "host-controller/policy/policy.h"
 #include "tests/bench/measure.h"
 #include "tests/support/random.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ROUNDS 201
@@ -35,7 +32,7 @@ static void fill(PolicyGuest *guests, int count, Random *random)
     }
 }
 
-static double median_us(int count, Random *random)
+static void measure(BenchFigures *figures, int count, Random *random)
 {
     g_autofree PolicyGuest *guests = g_new(PolicyGuest, (gsize)count);
     g_autofree PolicyGuest *work = g_new(PolicyGuest, (gsize)count);
@@ -44,24 +41,22 @@ static double median_us(int count, Random *random)
     for (int i = 0; i < count; i++) {
         host.budget_bytes += guests[i].ceiling_bytes;
     }
-    double times_us[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
         memcpy(work, guests, sizeof(*guests) * (size_t)count);
         int64_t start_us = g_get_monotonic_time();
         policy_plan(&host, work, (size_t)count);
-        times_us[round] = (double)(g_get_monotonic_time() - start_us);
+        bench_note(figures, (double)(g_get_monotonic_time() - start_us), "%d-guests-us", count);
     }
-    return bench_percentile(times_us, ROUNDS, 50);
 }
 
 int main(void)
 {
     static const int counts[] = {10, 100, 1000, MAX_GUESTS};
     Random random = random_begin("bench-plan");
-    printf("{\"plan-us\": {");
+    BenchFigures *figures = bench_figures_new();
     for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
-        printf("%s\"%d\": %.0f", i ? ", " : "", counts[i], median_us(counts[i], &random));
+        measure(figures, counts[i], &random);
     }
-    printf("}}\n");
+    bench_print(figures, "plan");
     return EXIT_SUCCESS;
 }

@@ -6,9 +6,6 @@
 #include "tests/support/deadline.h"
 #include "tests/support/vm-lab.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #define GUEST_BYTES (1024 * MIB)
 #define SMALL_BYTES (300 * MIB)
 #define ROUNDS 9
@@ -16,6 +13,7 @@
 #define MOVE_TIMEOUT_US (60 * SECOND_US)
 
 typedef struct Bench {
+    BenchFigures *figures;
     VmLab *lab;
     Vm *vm;
     char *ctl;
@@ -58,27 +56,21 @@ static double steered_ms(Bench *bench, int64_t bytes)
     return (double)(g_get_monotonic_time() - start_us) / 1000;
 }
 
-static void measure(Bench *bench, const char *name, int64_t from_bytes, int64_t to_bytes,
-                    const char *separator)
+static void measure(Bench *bench, const char *name, int64_t from_bytes, int64_t to_bytes)
 {
-    double bare[ROUNDS];
-    double steered[ROUNDS];
-    double ratio[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
         steered_ms(bench, from_bytes);
-        steered[round] = steered_ms(bench, to_bytes);
+        double steered = steered_ms(bench, to_bytes);
         steered_ms(bench, from_bytes);
         // Both end where the controller's own target is, and it keeps its hands off meanwhile.
         set_mode(bench, "observe");
-        bare[round] = bare_ms(bench, to_bytes);
+        double bare = bare_ms(bench, to_bytes);
         bare_ms(bench, from_bytes);
         set_mode(bench, "balance");
-        ratio[round] = steered[round] / bare[round];
+        bench_note(bench->figures, bare, "%s.bare-ms", name);
+        bench_note(bench->figures, steered, "%s.steered-ms", name);
+        bench_note(bench->figures, steered / bare, "%s.ratio", name);
     }
-    printf("\"%s\": {\"bare-ms\": %.1f, \"steered-ms\": %.1f, ", name,
-           bench_percentile(bare, ROUNDS, 50), bench_percentile(steered, ROUNDS, 50));
-    printf("\"ratio\": %.3f, ", bench_percentile(ratio, ROUNDS, 50));
-    printf("\"ratio-min\": %.3f, \"ratio-max\": %.3f}%s", ratio[0], ratio[ROUNDS - 1], separator);
 }
 
 int main(void)
@@ -87,7 +79,8 @@ int main(void)
     g_autoptr(VmLab) lab = vm_lab_new(&error);
     bench_must(lab != NULL, &error);
     VmOptions options = {.name = "alpha", .memory_bytes = GUEST_BYTES};
-    Bench bench = {.lab = lab, .vm = vm_lab_add(lab, &options, &error)};
+    Bench bench = {
+        .figures = bench_figures_new(), .lab = lab, .vm = vm_lab_add(lab, &options, &error)};
     bench_must(bench.vm && vm_lab_wait_ready(lab, &error), &error);
     g_autofree char *config = vm_lab_write_configuration(lab, GUEST_BYTES, NULL, &error);
     bench_must(config && vm_lab_start_controller(lab, config, NULL, &error), &error);
@@ -100,8 +93,8 @@ int main(void)
                        MOVE_TIMEOUT_US, NULL, NULL, &error) != 0) {
         g_usleep(100 * MS_US);
     }
-    printf("{\"reach\": {\"accelerator\": \"%s\", ", vm_lab_accelerator(lab));
-    measure(&bench, "shrink", GUEST_BYTES, SMALL_BYTES, ", ");
-    measure(&bench, "grow", SMALL_BYTES, GUEST_BYTES, "}}\n");
+    measure(&bench, "shrink", GUEST_BYTES, SMALL_BYTES);
+    measure(&bench, "grow", SMALL_BYTES, GUEST_BYTES);
+    bench_print(bench.figures, "reach");
     return EXIT_SUCCESS;
 }

@@ -10,9 +10,9 @@
 // with nobody at the control socket and with 50 clients there that are told of every event and of
 // which every other one never reads, in turn.
 //
-// AEROSTAT_BENCH_PROBES (default 200) reports are timed in each case; AEROSTAT_BENCH_ONLY names one
-// number of guests, or clients, of which there are AEROSTAT_BENCH_ROUNDS (default 5) pairs; with
-// AEROSTAT_BENCH_JOURNAL decisions are recorded.
+// AEROSTAT_BENCH_PROBES (200, in full 1,000) reports are timed in each case; AEROSTAT_BENCH_ONLY
+// names one number of guests, or clients, of which there are AEROSTAT_BENCH_ROUNDS (5, in full 10)
+// pairs; with AEROSTAT_BENCH_JOURNAL decisions are recorded.
 #include "protocol/transport/unix-socket.h"
 #include "tests/bench/measure.h"
 #include "tests/support/deadline.h"
@@ -35,13 +35,15 @@
 #define PROBED_BYTES (1024 * MIB)
 #define LOW_BYTES (64 * MIB)
 #define HIGH_BYTES (512 * MIB)
-#define DEFAULT_PROBES 200
+#define PROBES 200
+#define FULL_PROBES 1000
 #define MAX_PROBES 10000
 #define PROBE_EVERY_US (20 * MS_US)
-#define COMMAND_TIMEOUT_US (5 * SECOND_US)
+#define COMMAND_TIMEOUT_US (30 * SECOND_US)
 #define START_TIMEOUT_US (120 * SECOND_US)
-// How long processor time is counted.
-#define IDLE_US (5 * SECOND_US)
+// How long processor time is counted, and how often.
+#define IDLE_US (2 * SECOND_US)
+#define IDLE_ROUNDS 5
 #define NOBODY (-1)
 #define PROBED 0
 #define FLOODER 1
@@ -49,7 +51,8 @@
 #define CLIENTS 50
 #define CLIENT_GUESTS 100
 #define SPIKING 8
-#define DEFAULT_ROUNDS 5
+#define ROUNDS 5
+#define FULL_ROUNDS 10
 #define MAX_ROUNDS 100
 
 typedef struct Bench {
@@ -62,6 +65,7 @@ typedef struct Bench {
     int64_t beat_us;  // when it is due
     double *times_us; // one for each probe
     int probes;
+    BenchFigures *figures;
     uint16_t metrics_port;
     gint scraping; // atomic: to go on
     gint scrapes;  // atomic: done
@@ -153,14 +157,11 @@ static int64_t probe_us(Bench *bench)
     return elapsed_us;
 }
 
-static void print_latency(Bench *bench, const char *suffix)
+static void measure_latency(Bench *bench, const char *name)
 {
     for (int i = 0; i < bench->probes; i++) {
-        bench->times_us[i] = (double)probe_us(bench);
+        bench_note(bench->figures, (double)probe_us(bench), "%d-guests.%s", bench->count, name);
     }
-    printf("\"p50-us%s\": %.0f, \"p99-us%s\": %.0f", suffix,
-           bench_percentile(bench->times_us, bench->probes, 50), suffix,
-           bench_percentile(bench->times_us, bench->probes, 99));
 }
 
 // A number out of /proc/PID/stat, counted as proc(5) does.
@@ -178,27 +179,40 @@ static int64_t cpu_us(const Bench *bench)
     return (stat_field(bench, 14) + stat_field(bench, 15)) * SECOND_US / sysconf(_SC_CLK_TCK);
 }
 
-static void print_load(Bench *bench)
+static void measure_load(Bench *bench)
 {
-    int64_t began_us = g_get_monotonic_time();
-    int64_t used_us = cpu_us(bench);
-    run_until(bench, began_us + IDLE_US, NOBODY);
-    used_us = cpu_us(bench) - used_us;
-    printf("\"cpu-percent\": %.2f, \"resident-kib\": %" G_GINT64_FORMAT,
-           100.0 * (double)used_us / (double)(g_get_monotonic_time() - began_us),
-           stat_field(bench, 24) * sysconf(_SC_PAGESIZE) / 1024);
+    for (int i = 0; i < IDLE_ROUNDS; i++) {
+        int64_t began_us = g_get_monotonic_time();
+        int64_t used_us = cpu_us(bench);
+        run_until(bench, began_us + IDLE_US, NOBODY);
+        used_us = cpu_us(bench) - used_us;
+        bench_note(bench->figures,
+                   100.0 * (double)used_us / (double)(g_get_monotonic_time() - began_us),
+                   "%d-guests.processor-percent", bench->count);
+    }
+    bench_note(bench->figures, (double)(stat_field(bench, 24) * sysconf(_SC_PAGESIZE) / 1024),
+               "%d-guests.resident-kib", bench->count);
 }
 
-static void print_latency_while_scraped(Bench *bench)
+static void measure_while_scraped(Bench *bench)
 {
     g_atomic_int_set(&bench->scraping, 1);
     g_autoptr(GThread) thread = g_thread_new("scrape", scrape, bench);
     int64_t began_us = g_get_monotonic_time();
-    printf(", ");
-    print_latency(bench, "-scraped");
+    measure_latency(bench, "report-to-balloon-scraped-us");
     g_atomic_int_set(&bench->scraping, 0);
     double seconds = (double)(g_get_monotonic_time() - began_us) / SECOND_US;
-    printf(", \"scrapes-per-s\": %.1f", g_atomic_int_get(&bench->scrapes) / seconds);
+    bench_note(bench->figures, g_atomic_int_get(&bench->scrapes) / seconds,
+               "%d-guests.scrapes-per-s", bench->count);
+    g_thread_join(g_steal_pointer(&thread));
+}
+
+static void measure_while_flooded(Bench *bench)
+{
+    int fd = guest_farm_agent_fd(bench->farm, FLOODER);
+    g_autoptr(GThread) thread = g_thread_new("flood", flood, GINT_TO_POINTER(fd));
+    measure_latency(bench, "report-to-balloon-flooded-us");
+    shutdown(fd, SHUT_RDWR);
     g_thread_join(g_steal_pointer(&thread));
 }
 
@@ -238,9 +252,9 @@ static void start(Bench *bench)
     run_until(bench, deadline_after(100 * MS_US), NOBODY);
 }
 
-static void open_bench(Bench *bench, int count, int probed, int probes)
+static void open_bench(Bench *bench, BenchFigures *figures, int count, int probed, int probes)
 {
-    *bench = (Bench){.count = count, .probed = probed, .probes = probes};
+    *bench = (Bench){.figures = figures, .count = count, .probed = probed, .probes = probes};
     bench->times_us = g_new(double, (gsize)probes);
     bench->metrics_port = http_free_port();
     scratch_init(&bench->scratch);
@@ -259,25 +273,16 @@ static void close_bench(Bench *bench)
     g_free(bench->times_us);
 }
 
-static void measure(int count, int probes, bool first)
+static void measure(BenchFigures *figures, int count, int probes)
 {
     Bench bench;
-    open_bench(&bench, count, 1, probes);
-    printf("%s\"%d\": {", first ? "" : ", ", count);
-    print_load(&bench);
-    printf(", ");
-    print_latency(&bench, "");
-    print_latency_while_scraped(&bench);
+    open_bench(&bench, figures, count, 1, probes);
+    measure_load(&bench);
+    measure_latency(&bench, "report-to-balloon-us");
+    measure_while_scraped(&bench);
     if (count > FLOODER) {
-        int fd = guest_farm_agent_fd(bench.farm, FLOODER);
-        g_autoptr(GThread) thread = g_thread_new("flood", flood, GINT_TO_POINTER(fd));
-        printf(", ");
-        print_latency(&bench, "-flooded");
-        shutdown(fd, SHUT_RDWR);
-        g_thread_join(g_steal_pointer(&thread));
+        measure_while_flooded(&bench);
     }
-    printf("}");
-    fflush(stdout);
     close_bench(&bench);
 }
 
@@ -389,11 +394,17 @@ static int64_t lost_events(const Bench *bench)
     return g_ascii_strtoll(line + strlen(name), NULL, 10);
 }
 
-static void measure_clients(int rounds, int probes, bool first)
+static void note_clients(BenchFigures *figures, const char *name, const double *values_us)
+{
+    bench_note(figures, values_us[0], "clients.%s-without-us", name);
+    bench_note(figures, values_us[1], "clients.%s-with-us", name);
+    bench_note(figures, values_us[1] / values_us[0], "clients.%s-ratio", name);
+}
+
+static void measure_clients(BenchFigures *figures, int rounds, int probes)
 {
     Bench bench;
-    open_bench(&bench, CLIENT_GUESTS, SPIKING, MAX(probes, SPIKING));
-    printf("%s\"clients\": {\"rounds\": [", first ? "" : ", ");
+    open_bench(&bench, figures, CLIENT_GUESTS, SPIKING, MAX(probes, SPIKING));
     for (int i = 0; i < rounds; i++) {
         Clients clients;
         double p50_us[2];
@@ -402,13 +413,10 @@ static void measure_clients(int rounds, int probes, bool first)
         open_clients(&bench, &clients);
         time_spikes(&bench, &p50_us[1], &p99_us[1]);
         close_clients(&clients);
-        printf("%s{\"p50-us\": %.0f, \"p50-us-clients\": %.0f, \"p50-ratio\": %.2f, \"p99-us\": "
-               "%.0f, \"p99-us-clients\": %.0f, \"p99-ratio\": %.2f}",
-               i == 0 ? "" : ", ", p50_us[0], p50_us[1], p50_us[1] / p50_us[0], p99_us[0],
-               p99_us[1], p99_us[1] / p99_us[0]);
-        fflush(stdout);
+        note_clients(figures, "p50", p50_us);
+        note_clients(figures, "p99", p99_us);
     }
-    printf("], \"events-lost\": %" G_GINT64_FORMAT "}", lost_events(&bench));
+    bench_note(figures, (double)lost_events(&bench), "clients.events-lost");
     close_bench(&bench);
 }
 
@@ -416,23 +424,23 @@ int main(void)
 {
     static const int counts[] = {1, 100, 1000, 5000};
     const char *only = g_getenv("AEROSTAT_BENCH_ONLY");
-    int probes = bench_setting("AEROSTAT_BENCH_PROBES", DEFAULT_PROBES, MAX_PROBES);
+    int probes = bench_setting("AEROSTAT_BENCH_PROBES", PROBES, FULL_PROBES, MAX_PROBES);
     struct rlimit limit;
     must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "no limit of descriptors");
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    bool first = true;
-    printf("{\"scale\": {");
     for (size_t i = 0; i < G_N_ELEMENTS(counts); i++) {
         if (!only || atoi(only) == counts[i]) {
-            measure(counts[i], probes, first);
-            first = false;
+            BenchFigures *figures = bench_figures_new();
+            measure(figures, counts[i], probes);
+            bench_print(figures, "scale");
         }
     }
     if (!only || strcmp(only, "clients") == 0) {
-        int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", DEFAULT_ROUNDS, MAX_ROUNDS);
-        measure_clients(rounds, probes, first);
+        int rounds = bench_setting("AEROSTAT_BENCH_ROUNDS", ROUNDS, FULL_ROUNDS, MAX_ROUNDS);
+        BenchFigures *figures = bench_figures_new();
+        measure_clients(figures, rounds, probes);
+        bench_print(figures, "scale");
     }
-    printf("}}\n");
     return EXIT_SUCCESS;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every bench needs: to end when something goes wrong, and to sum up what it measured.
+// What every bench needs: to end when something goes wrong, to know how much to measure, and to
+// collect its figures and print them as one JSON object.
 #pragma once
 
 #include <errno.h>
 #include <glib.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,26 +22,25 @@ static inline void bench_must(bool done, GError *const *error)
     }
 }
 
-// A number out of the environment, from 1 to `max`.
-static inline int bench_setting(const char *name, int fallback, int max)
-{
-    const char *text = g_getenv(name);
-    return text ? CLAMP(atoi(text), 1, max) : fallback;
-}
+// How much is to be measured: the number in the environment variable `name`, from 1 to `max`, or
+// else `usual`, or `full` when AEROSTAT_BENCH_FULL is set.
+int bench_setting(const char *name, int usual, int full, int max);
+// Whether AEROSTAT_BENCH_FULL is set.
+bool bench_is_full(void);
 
-static inline int bench_compare(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
+// The figures of one bench: each has a name and was measured once or many times.
+typedef json_t BenchFigures;
+
+BenchFigures *bench_figures_new(void);
+// Adds one measurement to the figure that `format` names.
+void bench_note(BenchFigures *figures, double value, const char *format, ...) G_GNUC_PRINTF(3, 4);
+// The same for what happened or did not.
+void bench_count(BenchFigures *figures, bool happened, const char *format, ...) G_GNUC_PRINTF(3, 4);
+// Prints {"BENCH": {"FIGURE": {"median": M, "min": L, "max": H, "n": N}, ...}} on one line, with
+// "p99" from 100 measurements on, and {"count": C, "of": N} for what was counted; frees `figures`.
+// A bench of several parts prints a line after each, so that it is not lost should a later one
+// fail.
+void bench_print(BenchFigures *figures, const char *bench);
 
 // The value that `percent` of the values stay below, the median being 50; sorts them. 0 of none.
-static inline double bench_percentile(double *values, int count, int percent)
-{
-    if (count == 0) {
-        return 0;
-    }
-    qsort(values, (size_t)count, sizeof(*values), bench_compare);
-    return values[MIN(count * percent / 100, count - 1)];
-}
+double bench_percentile(double *values, int count, int percent);
