@@ -146,12 +146,12 @@ typedef struct Cell {
     char text[32];
 } Cell;
 
-// Three digits are more than a measurement has.
+// Four digits are more than a measurement has.
 static Cell number(double value)
 {
     Cell cell;
     bool whole = value == floor(value) || fabs(value) >= 100;
-    int digits = whole ? 0 : fabs(value) >= 10 ? 1 : fabs(value) >= 1 ? 2 : 4;
+    int digits = whole ? 0 : fabs(value) >= 10 ? 1 : fabs(value) >= 1 ? 3 : 4;
     g_snprintf(cell.text, sizeof(cell.text), "%.*f", digits, value);
     return cell;
 }
