@@ -234,7 +234,7 @@ valgrind: deps ## the unit tests under valgrind: minutes
 	packaging/install-dependencies.sh --valgrind
 	tests/check.sh valgrind
 
-bench: deps ## measure everything: build/bench.json and a table, 40 minutes
+bench: deps ## measure everything, peers too: build/bench.json and a table, 40 minutes
 	@$(MAKE) -s -j2 all $(BENCHES) $(RUN_BENCHES) $(BUILD)/guest/initrd.gz
 	@! [ -e $(BUILD)/bench.json ] || mv $(BUILD)/bench.json $(BUILD)/bench-before.json
 	@AEROSTAT_BUILD=$(BUILD) $(RUN_BENCHES) $(BUILD)/bench.json $(BENCHES)

@@ -6,11 +6,12 @@
 // same with memory to spare in the same round.
 //
 // The same once more with a guest in need that has no agent, tight and with memory at hand
-// ("loose").
+// ("loose"); and, tight and loose, with other controllers in aerostat's place (peers.h).
 //
 // Every round boots new guests. AEROSTAT_BENCH_ROUNDS (3, in full 10) rounds each;
 // AEROSTAT_BENCH_ONLY names one scenario.
 #include "tests/bench/handover.h"
+#include "tests/bench/peers.h"
 
 #include <string.h>
 
@@ -22,7 +23,8 @@ static const HandoverScenario scenarios[] = {
      .takers = 1,
      .hold_mib = 500,
      .need_mib = 280,
-     .budget_mib = 1100},
+     .budget_mib = 1100,
+     .peers = true},
     {.name = "tight-300",
      .holders = 1,
      .takers = 1,
@@ -56,7 +58,8 @@ static const HandoverScenario scenarios[] = {
      .takers = 1,
      .hold_mib = 500,
      .need_mib = 280,
-     .budget_mib = 1500},
+     .budget_mib = 1500,
+     .peers = true},
     {.name = "loose-280-agentless",
      .holders = 1,
      .takers = 1,
@@ -89,6 +92,10 @@ static void run_round(const HandoverScenario *scenario, BenchFigures *figures)
     g_autofree char *spare = g_strdup_printf("%s.memory-to-spare", scenario->name);
     double spare_ms = handover_run(scenario, NULL, figures, spare);
     run(scenario, &handover_aerostat, spare_ms, figures);
+    for (int i = 0; scenario->peers && i < peers_count(); i++) {
+        g_autoptr(Peer) peer = peer_new(i);
+        run(scenario, peer_steering(peer), spare_ms, figures);
+    }
 }
 
 int main(void)

@@ -20,6 +20,7 @@ typedef struct HandoverScenario {
     int zram_mib;
     bool deflate_on_oom;
     bool agentless; // the takers
+    bool peers;     // other controllers are measured, too
     bool only_full; // left out unless AEROSTAT_BENCH_FULL is set
 } HandoverScenario;
 

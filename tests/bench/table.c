@@ -260,13 +260,13 @@ static void print_difference(const char *name, const Figure *first, void *contex
     }
     printf("%-*s %11s %11s", comparison->name_width, name, middle(first).text,
            middle(&second).text);
-    if (!first->counted && first->median != 0) {
-        double percent = 100 * (second.median - first->median) / fabs(first->median);
+    if (!first->counted && first->median > 0 && second.median > 0) {
+        double percent = 100 * (second.median - first->median) / first->median;
         double distance = fabs(percent);
         bool apart = first->n > 1 && (second.min > first->max || second.max < first->min);
         g_array_append_val(comparison->percents, distance);
         comparison->apart += apart;
-        printf(" %+9.1f %% %s", percent, apart ? " apart" : "");
+        printf(" %+9.1f %%%s", percent, apart ? "  apart" : "");
     }
     putchar('\n');
 }
