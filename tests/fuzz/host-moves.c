@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The moves of a game: what guests, QEMUs, the host and its operator may do.
-#include "tests/fuzz/host-game.h"
+// The moves of a game: what guests, QEMUs and the host may do. Its operator's are in host-orders.c.
+#include "tests/fuzz/host-moves.h"
 
 #include "tests/fuzz/virtual-loop.h"
 
@@ -18,8 +18,6 @@
 #define CALM_DISTANCE_BYTES (32 * PLAYED_MIB)
 // One in so many moves that could begin the calm does: it takes long.
 #define CALM_RARITY 32
-
-typedef void Move(HostGame *game, PlayedGuest *guest, const HostGameMove *move);
 
 // Numbers that no guest has, or that none should.
 static const char *const numbers[] = {
@@ -50,26 +48,9 @@ static const char *number_of(const HostGameMove *move)
     return numbers[move->a % G_N_ELEMENTS(numbers)];
 }
 
-// How the move is meant, beside which guest it is about.
-static unsigned variant_of(const HostGameMove *move)
-{
-    return move->who >> 2;
-}
-
-// From nothing to a little more than all.
-static int64_t size_of(const PlayedGuest *guest, const HostGameMove *move)
-{
-    return played_guest_size(guest) / 240 * move->a;
-}
-
-static int64_t number_of_both(const HostGameMove *move)
-{
-    return move->a << 8 | move->b;
-}
-
 static PlayedPeer *peer_of(PlayedGuest *guest, const HostGameMove *move)
 {
-    return variant_of(move) & 1 ? &guest->port : &guest->monitor;
+    return host_move_variant(move) & 1 ? &guest->port : &guest->monitor;
 }
 
 static MemoryReportReason reason_of(const HostGameMove *move)
@@ -98,16 +79,16 @@ static void leap(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 static void use_memory(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
-    guest->used_bytes = size_of(guest, move);
-    guest->stall_us += variant_of(move) & 1 ? SECOND_US / 4 : 0;
-    guest->refault_bytes += variant_of(move) & 2 ? 64 * PLAYED_MIB : 0;
+    guest->used_bytes = host_move_size(guest, move);
+    guest->stall_us += host_move_variant(move) & 1 ? SECOND_US / 4 : 0;
+    guest->refault_bytes += host_move_variant(move) & 2 ? 64 * PLAYED_MIB : 0;
     played_agent_report(guest, reason_of(move), 0, NULL);
 }
 
 static void report_falsely(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
-    PlayedField field = (PlayedField)(variant_of(move) % PLAYED_FIELD_COUNT);
+    PlayedField field = (PlayedField)(host_move_variant(move) % PLAYED_FIELD_COUNT);
     played_agent_report(guest, reason_of(move), field, number_of(move));
 }
 
@@ -122,8 +103,8 @@ static void change_rate(HostGame *game, PlayedGuest *guest, const HostGameMove *
 static void move_balloon(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
-    played_qemu_move(guest, size_of(guest, move));
-    if (variant_of(move) & 1) {
+    played_qemu_move(guest, host_move_size(guest, move));
+    if (host_move_variant(move) & 1) {
         played_qemu_emit(guest, "BALLOON_CHANGE", "{\"actual\":1}");
     }
 }
@@ -131,13 +112,13 @@ static void move_balloon(HostGame *game, PlayedGuest *guest, const HostGameMove 
 static void lie_about_balloon(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
-    guest->lies = variant_of(move) & 1 ? number_of(move) : NULL;
+    guest->lies = host_move_variant(move) & 1 ? number_of(move) : NULL;
 }
 
 static void lie_about_size(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
-    guest->lies_size = variant_of(move) & 1 ? number_of(move) : NULL;
+    guest->lies_size = host_move_variant(move) & 1 ? number_of(move) : NULL;
     played_qemu_emit(guest, "MEMORY_DEVICE_SIZE_CHANGE", NULL);
 }
 
@@ -170,7 +151,7 @@ static void halt(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
     static const char *const events[] = {"STOP", "SUSPEND", "SUSPEND_DISK", "SHUTDOWN"};
     (void)game;
     played_guest_held(guest);
-    guest->running = variant_of(move) & 1;
+    guest->running = host_move_variant(move) & 1;
     played_qemu_emit(guest, events[move->a % G_N_ELEMENTS(events)], NULL);
 }
 
@@ -178,7 +159,7 @@ static void resume(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     (void)game;
     played_guest_held(guest);
-    guest->running = !(variant_of(move) & 1);
+    guest->running = !(host_move_variant(move) & 1);
     played_qemu_emit(guest, move->a & 1 ? "RESUME" : "WAKEUP", NULL);
 }
 
@@ -263,7 +244,8 @@ static void talk_rubbish(HostGame *game, PlayedGuest *guest, const HostGameMove 
     (void)game;
     const char *text = rubbish[move->a % G_N_ELEMENTS(rubbish)];
     size_t length = strlen(text);
-    played_peer_send_raw(peer_of(guest, move), text, variant_of(move) & 2 ? length / 2 : length);
+    played_peer_send_raw(peer_of(guest, move), text,
+                         host_move_variant(move) & 2 ? length / 2 : length);
 }
 
 // Up to 64 KiB of one byte, with an end to the line or without.
@@ -274,7 +256,7 @@ static void talk_without_end(HostGame *game, PlayedGuest *guest, const HostGameM
     size_t length = (1 + (size_t)move->a / 4) * 1024;
     g_autofree char *text = g_malloc(length);
     memset(text, bytes[move->b % (sizeof(bytes) - 1)], length);
-    text[length - 1] = variant_of(move) & 2 ? '\n' : text[0];
+    text[length - 1] = host_move_variant(move) & 2 ? '\n' : text[0];
     played_peer_send_raw(peer_of(guest, move), text, length);
 }
 
@@ -300,107 +282,6 @@ static void flood_with_reports(HostGame *game, PlayedGuest *guest, const HostGam
     }
 }
 
-// --- the operator -----------------------------------------------------------------------------
-
-static void set_target(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    if (move->a == 0) {
-        host_game_request(game, "{'execute':'set-target','arguments':{'name':'%s','bytes':null}}",
-                          guest->name);
-        return;
-    }
-    host_game_request(
-        game, "{'execute':'set-target','arguments':{'name':'%s','bytes':%" G_GINT64_FORMAT "}}",
-        guest->name, (variant_of(move) & 1 ? 0 : size_of(guest, move)) + move->b);
-}
-
-static void set_policy(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    static const char *const members[] = {"min", "max", "weight"};
-    const char *member = members[variant_of(move) % G_N_ELEMENTS(members)];
-    g_autofree char *value =
-        move->a == 0 ? g_strdup("null")
-                     : g_strdup_printf("%" G_GINT64_FORMAT, strcmp(member, "weight") == 0
-                                                                ? number_of_both(move)
-                                                                : size_of(guest, move) + move->b);
-    host_game_request(game, "{'execute':'set-policy','arguments':{'name':'%s','%s':%s}}",
-                      guest->name, member, value);
-}
-
-static void set_manage(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    static const char *const values[] = {"true", "false", "null"};
-    host_game_request(game, "{'execute':'set-manage','arguments':{'name':'%s','manage':%s}}",
-                      guest->name, values[move->a % G_N_ELEMENTS(values)]);
-}
-
-static void set_mode(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    (void)guest;
-    const char *mode = controller_mode_name((ControllerMode)(move->a % CONTROLLER_MODE_COUNT));
-    host_game_request(game, "{'execute':'set-mode','arguments':{'mode':'%s'}}", mode);
-}
-
-static void reserve(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    host_game_request(game,
-                      "{'execute':'reserve','arguments':{'bytes':%" G_GINT64_FORMAT
-                      ",'timeout-ms':%d,'hold-ms':%d%s%s%s}}",
-                      (1 + number_of_both(move)) * PLAYED_MIB / 32, move->b * 100,
-                      1 + move->a * 1000, variant_of(move) & 1 ? ",'name':'" : "",
-                      variant_of(move) & 1 ? guest->name : "", variant_of(move) & 1 ? "'" : "");
-}
-
-static void prepare(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    host_game_request(
-        game, "{'execute':'prepare','arguments':{'name':'%s','timeout-ms':%d,'hold-ms':%d}}",
-        guest->name, move->b * 100, 1 + move->a * 1000);
-}
-
-static void release(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    (void)guest;
-    host_game_request(game, "{'execute':'release','arguments':{'id':%d}}", move->a % 16);
-}
-
-static void add_or_remove(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    if (move->a & 1) {
-        const Guest *known = host_game_known(game, guest);
-        if (known && known->config->origin == GUEST_ORIGIN_ADDED) {
-            guest->commanded = false;
-        }
-        host_game_request(game, "{'execute':'remove-guest','arguments':{'name':'%s'}}",
-                          guest->name);
-        return;
-    }
-    host_game_request(game,
-                      "{'execute':'add-guest','arguments':{'name':'%s','qmp':'/fuzz/%s.qmp',"
-                      "'agent':'/fuzz/%s.agent'}}",
-                      guest->name, guest->name, guest->name);
-}
-
-// Another budget, mode or minimum, and perhaps not the agents it had.
-static void reload(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    (void)guest;
-    game->budget_mib = move->a * 16;
-    game->mode = move->b;
-    game->min = move->b >> 2;
-    game->agents = ~(unsigned)move->b >> 4;
-    host_game_write_config(game);
-    host_game_request(game, "{'execute':'reload'}");
-}
-
-static void look(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
-{
-    static const char *const queries[] = {"query-guests", "query-plan",   "query-host",
-                                          "query-status", "query-claims", "query-version"};
-    (void)guest;
-    host_game_request(game, "{'execute':'%s'}", queries[move->a % G_N_ELEMENTS(queries)]);
-}
-
 // --- the host ---------------------------------------------------------------------------------
 
 static void change_host(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
@@ -408,7 +289,7 @@ static void change_host(HostGame *game, PlayedGuest *guest, const HostGameMove *
     (void)guest;
     game->available_bytes = 32 * PLAYED_MIB * move->a;
     game->stalled_percent = move->b % 100;
-    game->swapped_pages += variant_of(move) * 64;
+    game->swapped_pages += host_move_variant(move) * 64;
 }
 
 // --- calm -------------------------------------------------------------------------------------
@@ -466,7 +347,7 @@ static void calm(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 
 // --- the table --------------------------------------------------------------------------------
 
-static Move *const moves[] = {
+static HostMove *const moves[] = {
     pass_seconds,
     leap,
     use_memory,
@@ -490,16 +371,16 @@ static Move *const moves[] = {
     talk_without_end,
     flood_with_events,
     flood_with_reports,
-    set_target,
-    set_policy,
-    set_manage,
-    set_mode,
-    reserve,
-    prepare,
-    release,
-    add_or_remove,
-    reload,
-    look,
+    host_order_set_target,
+    host_order_set_policy,
+    host_order_set_manage,
+    host_order_set_mode,
+    host_order_reserve,
+    host_order_prepare,
+    host_order_release,
+    host_order_add_or_remove,
+    host_order_reload,
+    host_order_look,
     change_host,
     calm,
 };
@@ -507,7 +388,7 @@ static Move *const moves[] = {
 void host_game_act(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
 {
     if (move->action < PASSING) {
-        host_game_pass(game, number_of_both(move) % 2000 * 1000);
+        host_game_pass(game, host_move_number(move) % 2000 * 1000);
         return;
     }
     moves[(move->action - PASSING) % G_N_ELEMENTS(moves)](game, guest, move);
