@@ -114,16 +114,21 @@ static bool is_there(const Fixture *fixture, const char *file)
     return g_file_test(path, G_FILE_TEST_EXISTS) || g_file_test(path, G_FILE_TEST_IS_SYMLINK);
 }
 
+// The agent's socket may come a moment after the monitor, when libvirt could not be asked at once.
+static void wait_for_web(Fixture *fixture)
+{
+    wait_for_log(fixture, "web: domain 11111111");
+    wait_for(is_there(fixture, "web.agent"), PATIENCE_US);
+}
+
 // --- what is found ----------------------------------------------------------------------------
 
 static void test_every_running_domain_is_found(void **state)
 {
     Fixture *fixture = *state;
     start(fixture, fixture->uri);
-    wait_for_log(fixture, "web: domain 11111111");
     wait_for_log(fixture, "my_db-aaaaaaaa: domain aaaaaaaa");
-    // It may come a moment after the monitor, when libvirt could not be asked at once.
-    wait_for(is_there(fixture, "web.agent"), PATIENCE_US);
+    wait_for_web(fixture);
     g_autofree char *link = g_build_filename(fixture->folder, "web.agent", NULL);
     g_autofree char *target = g_file_read_link(link, NULL);
     assert_string_equal(target, "/run/web.sock");
@@ -135,7 +140,7 @@ static void test_its_end_takes_no_guest_away(void **state)
 {
     Fixture *fixture = *state;
     start(fixture, fixture->uri);
-    wait_for_log(fixture, "web: domain 11111111");
+    wait_for_web(fixture);
     stop(fixture, SIGTERM, 0);
     assert_true(is_there(fixture, "web.qmp"));
     assert_true(is_there(fixture, "web.agent"));
@@ -148,14 +153,14 @@ static void test_what_a_dead_bridge_left_of_an_ended_domain_is_removed(void **st
     Fixture *fixture = *state;
     start(fixture, fixture->uri);
     wait_for_log(fixture, "my_db-aaaaaaaa: domain");
-    wait_for_log(fixture, "web: domain");
+    wait_for_web(fixture);
     stop(fixture, SIGKILL, 128 + SIGKILL);
     // Another node, on which neither runs but one of its own.
     start(fixture, "test:///default");
     wait_for_log(fixture, "test: domain");
     wait_for(!is_there(fixture, "web.qmp"), PATIENCE_US);
-    assert_false(is_there(fixture, "web.agent"));
-    assert_false(is_there(fixture, "my_db-aaaaaaaa.qmp"));
+    wait_for(!is_there(fixture, "web.agent"), PATIENCE_US);
+    wait_for(!is_there(fixture, "my_db-aaaaaaaa.qmp"), PATIENCE_US);
     assert_true(is_there(fixture, "test.qmp"));
 }
 
