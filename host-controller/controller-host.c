@@ -6,10 +6,12 @@
 // A guest takes some 20 us to look at. So many are looked at in one turn of the loop.
 #define TURN_GUESTS 16
 #define TURN_PAUSE_US INT64_C(5000)
-// From one reading to the next: half a second while the host is idle, a tenth while it is not; and
-// however many guests there are, not more than a fortieth of the time is spent on it.
+// From one reading to the next: half a second while the host is idle, two and a half where its
+// budget does not follow from it, a tenth while it is not idle; and however many guests there are,
+// not more than a fortieth of the time is spent on it.
 #define PAUSE_US INT64_C(100000)
 #define IDLE_PAUSE_US INT64_C(500000)
+#define FIXED_IDLE_PAUSE_US INT64_C(2500000)
 #define BUSY_DIVISOR 40
 
 // A guest that does not follow is reclaimed from when the host has been critical for this long, and
@@ -202,8 +204,9 @@ static void watch_group(Controller *controller)
 
 static int64_t pause_us(const Controller *controller)
 {
-    int64_t most_us = host_is_idle(controller->host) ? IDLE_PAUSE_US : PAUSE_US;
-    return MAX(most_us, controller->reading_us * BUSY_DIVISOR);
+    int64_t idle_us = controller->config->budget_auto ? IDLE_PAUSE_US : FIXED_IDLE_PAUSE_US;
+    int64_t least_us = host_is_idle(controller->host) ? idle_us : PAUSE_US;
+    return MAX(least_us, controller->reading_us * BUSY_DIVISOR);
 }
 
 static void end_reading(Controller *controller, int64_t now_us)
