@@ -50,9 +50,12 @@ static RigGuest *fake(const Soak *soak, int index)
 
 // --- load and faults --------------------------------------------------------------------------
 
+// What it has beyond the goal it lets go at once.
 static void load_fake(Soak *soak, RigGuest *guest)
 {
     int64_t goal_bytes = random_between(&soak->random, 50, 900) * MIB;
+    FakeGuest *fake = fake_agent_guest(guest->agent);
+    fake->used_bytes = MIN(fake->used_bytes, goal_bytes);
     fake_agent_grow(guest->agent, goal_bytes, random_between(&soak->random, 1, 1024) * MIB);
 }
 
