@@ -35,12 +35,14 @@ static void on_memory_size(const json_t *value, const GError *error, void *conte
     json_member_int(value, "plugged-memory", 0, POLICY_MAX_BYTES / 2, &plugged_bytes, NULL);
     if (guest->size_bytes != base_bytes + plugged_bytes) {
         guest->size_bytes = base_bytes + plugged_bytes;
+        if (guest->balloon.restarted) {
+            guest_restart(guest);
+        }
         guest_changed(guest, GUEST_URGENCY_SOON);
     }
 }
 
-// The size may change too: memory can be plugged in.
-static void ask_size(Guest *guest)
+void guest_ask_size(Guest *guest)
 {
     qmp_client_execute(guest->qmp, "query-memory-size-summary", NULL, on_memory_size, guest);
 }
@@ -120,7 +122,7 @@ void guest_ask_life(Guest *guest)
 {
     ask_status(guest);
     ask_migration(guest);
-    ask_size(guest);
+    guest_ask_size(guest);
 }
 
 // --- its process ------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ static void on_migration_event(Guest *guest, const json_t *data)
 static void on_size_change(Guest *guest, const json_t *data)
 {
     (void)data;
-    ask_size(guest);
+    guest_ask_size(guest);
 }
 
 // It may have been the balloon, memory, or what kept memory locked.
@@ -219,7 +221,7 @@ static void on_device_deleted(Guest *guest, const json_t *data)
     (void)data;
     guest->ineffective = false;
     stats_link_reset(guest->stats_link);
-    ask_size(guest);
+    guest_ask_size(guest);
     guest_ask_balloon(guest);
 }
 

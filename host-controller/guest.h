@@ -249,6 +249,8 @@ int64_t guest_poll_us(const Guest *guest);
 void guest_check_absent(Guest *guest);
 // Asks QEMU whether it runs the guest, whether it migrates it, and its size.
 void guest_ask_life(Guest *guest);
+// Asks QEMU for the size alone, which changes when memory is plugged in.
+void guest_ask_size(Guest *guest);
 // Drops what the guest said of itself.
 void guest_forget_report(Guest *guest);
 // The guest starts anew with all its memory.

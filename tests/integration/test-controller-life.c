@@ -117,6 +117,20 @@ static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(voi
     assert_true(shown_bytes(rig, guest, "actual") < 400 * MIB);
 }
 
+static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    fake_agent_set_silent(guest->agent, true);
+    fake_qemu_set_driver(guest->qemu, false);
+    fake_qemu_reset_guest(guest->qemu);
+    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    fake_qemu_plug(guest->qemu, 512 * MIB);
+    wait_for(shown_bytes(rig, guest, "actual") != GIB, PATIENCE_US);
+    assert_int_equal(shown_bytes(rig, guest, "actual"), GIB + 512 * MIB);
+    assert_int_equal(host_bytes(rig, "sum-actual"), GIB + 512 * MIB);
+}
+
 static void test_a_guest_rebooted_without_a_driver_is_found_out_and_counts_in_full(void **state)
 {
     Rig *rig = *state;
@@ -245,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_guest_paused_on_its_way_is_sent_nothing_and_not_called_stalled),
         TEST(test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says),
+        TEST(test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word),
         TEST(test_a_guest_rebooted_without_a_driver_is_found_out_and_counts_in_full),
         TEST(test_a_reset_that_nobody_heard_of_is_known_by_the_guests_own_count),
         TEST(test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_ends),

@@ -69,7 +69,8 @@ static json_t *handle_query_memory(void *context, const QmpCommand *command, jso
     (void)arguments;
     (void)error;
     const FakeQemu *qemu = context;
-    return json_pack("{s:I, s:i}", "base-memory", qemu->size_bytes, "plugged-memory", 0);
+    return json_pack("{s:I, s:I}", "base-memory", qemu->size_bytes - qemu->plugged_bytes,
+                     "plugged-memory", qemu->plugged_bytes);
 }
 
 static json_t *handle_query_status(void *context, const QmpCommand *command, json_t *arguments,

@@ -14,7 +14,8 @@ struct FakeQemu {
     bool greeted;
     bool negotiated;
 
-    int64_t size_bytes;
+    int64_t size_bytes; // all of it
+    int64_t plugged_bytes;
     int64_t target_bytes;
     int64_t floor_bytes;
     int64_t rate_bytes_per_s;

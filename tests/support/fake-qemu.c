@@ -110,6 +110,15 @@ void fake_qemu_set_actual(FakeQemu *qemu, int64_t bytes)
     fake_qemu_depart(qemu, bytes);
 }
 
+void fake_qemu_plug(FakeQemu *qemu, int64_t bytes)
+{
+    fake_qemu_depart(qemu, fake_qemu_actual_bytes(qemu) + bytes);
+    qemu->size_bytes += bytes;
+    qemu->plugged_bytes += bytes;
+    qemu->target_bytes += bytes; // QEMU counts pages in the balloon
+    qemu->left_bytes += bytes;
+}
+
 void fake_qemu_take_back(FakeQemu *qemu, int64_t bytes)
 {
     qemu->keeps = true;

@@ -51,6 +51,8 @@ void fake_qemu_set_migration(FakeQemu *qemu, const char *status);
 // The guest starts anew: it has all its memory, and its balloon sets out for the target again.
 // Until it has moved, QEMU says what it said before, as a real one does. Emits RESET.
 void fake_qemu_reset_guest(FakeQemu *qemu);
+// Memory is plugged in, and is the guest's at once.
+void fake_qemu_plug(FakeQemu *qemu, int64_t bytes);
 // Emits any event; takes over `data` (may be NULL).
 void fake_qemu_emit(FakeQemu *qemu, const char *event, json_t *data);
 
