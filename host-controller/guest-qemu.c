@@ -120,6 +120,7 @@ static void ask_migration(Guest *guest)
 
 void guest_ask_life(Guest *guest)
 {
+    guest->life_us = g_get_monotonic_time();
     ask_status(guest);
     ask_migration(guest);
     guest_ask_size(guest);

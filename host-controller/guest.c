@@ -60,20 +60,35 @@ int64_t guest_poll_us(const Guest *guest)
                               : POLL_SETTLED_US;
 }
 
+static int64_t life_due_us(const Guest *guest)
+{
+    return guest->life_us + POLL_SETTLED_US;
+}
+
+// However often the balloon is looked at, and by whomever, the rest has its turn.
+static void arm_poll(Guest *guest, int64_t now_us)
+{
+    timer_arm(guest->poll_timer, MIN(now_us + guest_poll_us(guest), life_due_us(guest)));
+}
+
 static void on_poll(void *context)
 {
     Guest *guest = context;
-    // The answer does so as well; but with too many commands open there is no question.
-    timer_arm(guest->poll_timer, g_get_monotonic_time() + guest_poll_us(guest));
+    int64_t now_us = g_get_monotonic_time();
     if (guest->absent) {
         guest_check_absent(guest);
         return;
     }
-    if (!is_watched(guest)) {
+    bool settled = !is_watched(guest);
+    if (settled || now_us >= life_due_us(guest)) {
         guest_ask_life(guest);
-        guest_verify_reclaim(guest, g_get_monotonic_time());
+    }
+    if (settled) {
+        guest_verify_reclaim(guest, now_us);
     }
     guest_ask_balloon(guest);
+    // The answer does so as well; but with too many commands open there is no question.
+    arm_poll(guest, now_us);
 }
 
 static void on_balloon_command(const json_t *value, const GError *error, void *context)
@@ -218,7 +233,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
         }
         guest->has_balloon = false;
     }
-    timer_arm(guest->poll_timer, now_us + guest_poll_us(guest));
+    arm_poll(guest, now_us);
 }
 
 void guest_restart(Guest *guest)

@@ -105,6 +105,7 @@ struct Guest {
     bool has_balloon;     // a balloon device answers
     bool balloon_known;   // or it is known that none does
     int64_t size_bytes;   // 0: not known
+    int64_t life_us;      // when these were last asked for, but for the balloon
     Balloon balloon;
     bool target_in_doubt; // the connection was lost: QEMU may not have the target
     bool asking;          // a query-balloon is on its way

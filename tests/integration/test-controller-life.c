@@ -131,6 +131,20 @@ static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word
     assert_int_equal(host_bytes(rig, "sum-actual"), GIB + 512 * MIB);
 }
 
+static void test_a_size_that_nobody_told_of_is_seen_while_the_balloon_never_rests(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = rig_add(rig, "restless", GIB, NULL);
+    rig_run(rig, 2 * GIB);
+    fake_qemu_set_rate(guest->qemu, MIB);
+    json_decref(rig_ask(rig, "set-target",
+                        json_pack("{s:s, s:I}", "name", guest->name, "bytes", 300 * MIB)));
+    wait_for(is_state(rig, guest, "shrinking"), PATIENCE_US);
+    fake_qemu_plug(guest->qemu, 512 * MIB);
+    wait_for(shown_bytes(rig, guest, "size") == GIB + 512 * MIB, PATIENCE_US);
+    assert_true(is_state(rig, guest, "shrinking"));
+}
+
 static void test_a_guest_rebooted_without_a_driver_is_found_out_and_counts_in_full(void **state)
 {
     Rig *rig = *state;
@@ -260,6 +274,7 @@ int main(void)
         TEST(test_a_guest_paused_on_its_way_is_sent_nothing_and_not_called_stalled),
         TEST(test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says),
         TEST(test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word),
+        TEST(test_a_size_that_nobody_told_of_is_seen_while_the_balloon_never_rests),
         TEST(test_a_guest_rebooted_without_a_driver_is_found_out_and_counts_in_full),
         TEST(test_a_reset_that_nobody_heard_of_is_known_by_the_guests_own_count),
         TEST(test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_ends),
