@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEADLINE_US (10 * SECOND_US)
+#define DEADLINE_US (60 * SECOND_US)
 
 void agent_wire_init(AgentWire *wire, int fd, bool in_process)
 {

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define PATIENCE_US (30 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 #define PAUSE_US (5 * MS_US)
 #define CHECK_EVERY_US (5 * SECOND_US)
 

@@ -13,7 +13,8 @@ typedef struct HttpClient {
     GString *answer;
 } HttpClient;
 
-// A port nobody listens on.
+// A port nobody listens on, and that nobody is given who takes just any port while this process
+// lives: tests run side by side.
 uint16_t http_free_port(void);
 
 // Connects to `port` and sends `request` as it stands. Fails the test when nobody listens.

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define PATIENCE_US (10 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 static void on_line(LineChannel *channel, const char *line, size_t length, bool after_sentinel,
                     void *context)
@@ -62,11 +62,21 @@ json_t *line_client_hear(LineClient *client)
     return message;
 }
 
+json_t *line_client_hear_answer(LineClient *client)
+{
+    for (;;) {
+        g_autoptr(json_t) message = line_client_hear(client);
+        if (!json_object_get(message, "event")) {
+            return g_steal_pointer(&message);
+        }
+    }
+}
+
 void line_client_ask(LineClient *client, const char *request, const char *expected)
 {
     line_client_say(client, request);
-    g_autoptr(json_t) message = line_client_hear(client);
-    g_autofree char *text = g_strchomp(json_message_format(message));
+    g_autoptr(json_t) answer = line_client_hear_answer(client);
+    g_autofree char *text = g_strchomp(json_message_format(answer));
     assert_string_equal(text, expected);
 }
 

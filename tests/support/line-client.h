@@ -26,7 +26,11 @@ void line_client_say(LineClient *client, const char *text);
 json_t *line_client_hear(LineClient *client);
 // The data of the next event called `name`; other messages before it are dropped. New reference.
 json_t *line_client_hear_event(LineClient *client, const char *name);
-// Says a line and fails the test unless the next message is `expected` to the letter.
+// The next message that is no event; events before it, which may come at any time, are dropped. New
+// reference.
+json_t *line_client_hear_answer(LineClient *client);
+// Says a line and fails the test unless the next message that is no event is `expected` to the
+// letter.
 void line_client_ask(LineClient *client, const char *request, const char *expected);
 // Connects, takes the greeting and negotiates.
 void line_client_open_qmp(LineClient *client, const char *path);

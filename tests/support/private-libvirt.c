@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define NOBODY "65534"
-#define START_TIMEOUT_US (20 * SECOND_US)
+#define START_TIMEOUT_US (60 * SECOND_US)
 #define MAX_PREFIX 8
 
 struct PrivateLibvirt {

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
+// From so long after a command on the plans are counted that lead to none.
+#define PLANNED_US (100 * MS_US)
 
 // --- life -------------------------------------------------------------------------------------
 
@@ -309,6 +311,14 @@ json_t *rig_query_guest(Rig *rig, const RigGuest *guest)
     return rig_ask(rig, "query-guest", json_pack("{s:s}", "name", guest->name));
 }
 
+bool rig_has_heard_all(Rig *rig, const RigGuest *guest)
+{
+    g_autoptr(json_t) view = rig_query_guest(rig, guest);
+    const json_t *report = json_object_get(view, "report");
+    return json_integer_value(json_object_get(report, "sequence")) ==
+           fake_agent_reports(guest->agent);
+}
+
 const char *rig_guest_text(Rig *rig, const RigGuest *guest, const char *name)
 {
     g_autoptr(json_t) view = rig_query_guest(rig, guest);
@@ -368,8 +378,33 @@ static int64_t last_command_us(const Rig *rig, int64_t since_us)
     return since_us;
 }
 
-void rig_wait_until_calm(Rig *rig, int64_t calm_us)
+int64_t rig_plans(Rig *rig)
+{
+    g_autoptr(json_t) plan = rig_ask(rig, "query-plan", NULL);
+    return json_integer_value(json_object_get(plan, "number"));
+}
+
+void rig_wait_for_plans(Rig *rig)
+{
+    int64_t before = rig_plans(rig);
+    wait_for(rig_plans(rig) >= before + 2, PATIENCE_US);
+}
+
+bool rig_is_calm(Rig *rig, RigCalm *calm, int64_t calm_us)
 {
     int64_t now_us = g_get_monotonic_time();
-    wait_for(g_get_monotonic_time() - last_command_us(rig, now_us) >= calm_us, PATIENCE_US);
+    int64_t since_us = last_command_us(rig, calm->since_us ? calm->since_us : now_us);
+    if (since_us != calm->since_us) {
+        *calm = (RigCalm){.since_us = since_us};
+    }
+    if (calm->plans == 0 && now_us - since_us >= PLANNED_US) {
+        calm->plans = rig_plans(rig);
+    }
+    return now_us - since_us >= calm_us && rig_plans(rig) >= calm->plans + 2;
+}
+
+void rig_wait_until_calm(Rig *rig, int64_t calm_us)
+{
+    RigCalm calm = {0};
+    wait_for(rig_is_calm(rig, &calm, calm_us), PATIENCE_US);
 }

@@ -94,6 +94,8 @@ json_t *rig_ask(Rig *rig, const char *command, json_t *arguments);
 char *rig_ask_in_vain(Rig *rig, const char *command, json_t *arguments);
 // The guest as query-guest shows it. New reference.
 json_t *rig_query_guest(Rig *rig, const RigGuest *guest);
+// Whether the controller has taken the last report that the guest's agent has made.
+bool rig_has_heard_all(Rig *rig, const RigGuest *guest);
 // Member `name` of the guest as query-guest shows it, a text (or "" when it is absent); interned.
 const char *rig_guest_text(Rig *rig, const RigGuest *guest, const char *name);
 // Whether an event called `name` came (for `guest`, unless that is NULL) since the last call for
@@ -102,5 +104,20 @@ bool rig_had_event(Rig *rig, const char *name, const RigGuest *guest);
 
 // How many `balloon` commands all guests got so far.
 unsigned rig_balloon_commands(const Rig *rig);
-// Waits until no `balloon` command has come for `calm_us`.
+// How many plans the controller has made.
+int64_t rig_plans(Rig *rig);
+// Waits until the controller has made two more plans: the first may have been on its way, the
+// second knows all that it was told before.
+void rig_wait_for_plans(Rig *rig);
+
+// Of a calm that is waited for; all zero to begin with.
+typedef struct RigCalm {
+    int64_t since_us; // no command has come since
+    int64_t plans;    // made by soon afterwards; 0: not looked at yet
+} RigCalm;
+
+// Whether no `balloon` command has come for `calm_us`, though the controller went on making plans:
+// one that did not get to run is not taken for one that has nothing to send.
+bool rig_is_calm(Rig *rig, RigCalm *calm, int64_t calm_us);
+// Waits for that.
 void rig_wait_until_calm(Rig *rig, int64_t calm_us);

@@ -9,7 +9,7 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
-#define CONTROLLER_START_US (10 * SECOND_US)
+#define CONTROLLER_START_US (60 * SECOND_US)
 
 struct VmLab {
     char *build_dir;
