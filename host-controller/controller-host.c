@@ -36,7 +36,8 @@ static int64_t used_bytes(const Controller *controller, const Guest *guest, int6
     return seen ? MIN(bytes, ceiling_bytes) : ceiling_bytes;
 }
 
-// What the guest has is its own from now on: until now it was taken for others'.
+// What the guest has is its own from now on: until now it was taken for others'. Once only, however
+// often its QEMU connects before the host is read again.
 static void count(Controller *controller, Guest *guest, int64_t bytes)
 {
     if (bytes > 0 && !guest->counted) {

@@ -279,7 +279,6 @@ static void forget_qemu(Guest *guest)
     guest->balloon_known = false;
     guest->planned = false;
     guest->met = false;
-    guest->counted = false;
     guest->stalled_until_us = 0;
     guest->deflated_until_us = 0;
     guest->resident_bytes = 0;
