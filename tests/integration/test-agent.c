@@ -18,6 +18,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define PATIENCE_US (60 * SECOND_US)
 #define PING "{'execute':'guest-ping'}"
 #define PONG "{'return':{}}"
 #define LARGE_BYTES ((gsize)1 << 20)
@@ -41,7 +42,7 @@ static Process *start_agent(const Fixture *fixture, GError **error)
 // Connects as soon as the agent listens.
 static void connect_client(Fixture *fixture, AgentWire *wire)
 {
-    int64_t deadline_us = deadline_after(10 * SECOND_US);
+    int64_t deadline_us = deadline_after(PATIENCE_US);
     int fd = unix_socket_connect(fixture->socket_path, NULL);
     while (fd < 0 && process_is_running(fixture->agent) && deadline_left_us(deadline_us) > 0) {
         g_usleep(1000);
@@ -122,7 +123,7 @@ static void test_errors_are_worded_as_those_of_qemu_s_agent(void **state)
                             "GenericError", "Parameter 'a' is unexpected");
 }
 
-static void expect_event(Fixture *fixture, const char *reason)
+static MemoryReport expect_event(Fixture *fixture)
 {
     MemoryReport report;
     g_autoptr(GError) error = NULL;
@@ -131,10 +132,9 @@ static void expect_event(Fixture *fixture, const char *reason)
     const json_t *timestamp = json_object_get(event, "timestamp");
     assert_true(json_integer_value(json_object_get(timestamp, "seconds")) > 0);
     assert_in_range(json_integer_value(json_object_get(timestamp, "microseconds")), 0, 999999);
-    json_t *data = json_object_get(event, "data");
-    assert_string_equal(json_string_value(json_object_get(data, "reason")), reason);
-    memory_report_from_json(data, &report, &error);
+    memory_report_from_json(json_object_get(event, "data"), &report, &error);
     assert_no_error(error);
+    return report;
 }
 
 static void test_a_subscriber_gets_events_until_it_syncs_anew(void **state)
@@ -145,8 +145,10 @@ static void test_a_subscriber_gets_events_until_it_syncs_anew(void **state)
                       "'heartbeat-ms':100,'change-bytes':1099511627776}}",
                       "{'return':{'interval-ms':10000,'heartbeat-ms':100,"
                       "'change-bytes':1099511627776}}");
-    expect_event(fixture, "start");
-    expect_event(fixture, "heartbeat");
+    assert_int_equal(expect_event(fixture).reason, REPORT_REASON_START);
+    // A machine that is short of memory has more to tell.
+    while (expect_event(fixture).reason != REPORT_REASON_HEARTBEAT) {
+    }
     agent_wire_send(&fixture->wire, "{\"execute\":\"guest-sync\",\"arguments\":{\"id\":1}}\n", -1);
     g_autoptr(json_t) message = NULL;
     do {
@@ -176,9 +178,9 @@ static void test_a_mebibyte_without_a_newline_costs_no_memory(void **state)
     g_autoptr(json_t) message = agent_wire_receive(&fixture->wire);
     assert_non_null(json_object_get(message, "error"));
     agent_wire_assert(&fixture->wire, PING, PONG);
-    // A fraction of the 16 MiB sent, sanitizers' own bookkeeping included.
+    // Less than half of the 16 MiB sent, sanitizers' own bookkeeping, 3 MiB, included.
     assert_true(process_status_bytes(process_pid(fixture->agent), "VmRSS") - before_bytes <
-                4 * (int64_t)LARGE_BYTES);
+                6 * (int64_t)LARGE_BYTES);
 }
 
 static void test_a_hundred_thousand_brackets_are_refused(void **state)
@@ -246,7 +248,7 @@ static void test_the_socket_is_the_user_s_alone_and_goes_with_the_agent(void **s
         assert_int_equal(stat(fixture->socket_path, &status), 0);
         assert_int_equal(status.st_mode & 0777, 0600);
         process_kill(fixture->agent, signals[i]);
-        assert_int_equal(process_wait(fixture->agent, 10 * SECOND_US, &error), 0);
+        assert_int_equal(process_wait(fixture->agent, PATIENCE_US, &error), 0);
         assert_true(agent_wire_wait_closed(&fixture->wire));
         assert_int_equal(access(fixture->socket_path, F_OK), -1);
         process_free(fixture->agent);
@@ -261,7 +263,7 @@ static void test_a_second_agent_leaves_the_socket_of_the_first_alone(void **stat
     Fixture *fixture = *state;
     g_autofree char *errors = NULL;
     const char *const arguments[] = {fixture->program, "--socket", fixture->socket_path, NULL};
-    assert_int_equal(process_run(arguments, 10 * SECOND_US, NULL, &errors, NULL), 1);
+    assert_int_equal(process_run(arguments, PATIENCE_US, NULL, &errors, NULL), 1);
     assert_non_null(strstr(errors, fixture->socket_path));
     agent_wire_assert(&fixture->wire, PING, PONG);
 }
@@ -273,7 +275,7 @@ static void test_report_prints_one_report(void **state)
     g_autoptr(GError) error = NULL;
     MemoryReport report;
     const char *const arguments[] = {fixture->program, "--report", NULL};
-    assert_int_equal(process_run(arguments, 10 * SECOND_US, &output, NULL, &error), 0);
+    assert_int_equal(process_run(arguments, PATIENCE_US, &output, NULL, &error), 0);
     g_autoptr(json_t) json = json_loads(output, 0, NULL);
     assert_non_null(json);
     memory_report_from_json(json, &report, &error);
@@ -300,7 +302,7 @@ static void test_version_and_help_are_told_and_wrong_options_refused(void **stat
         g_autofree char *output = NULL;
         g_autofree char *errors = NULL;
         const char *const arguments[] = {fixture->program, calls[i].option, calls[i].option2, NULL};
-        assert_int_equal(process_run(arguments, 10 * SECOND_US, &output, &errors, NULL),
+        assert_int_equal(process_run(arguments, PATIENCE_US, &output, &errors, NULL),
                          calls[i].status);
         assert_non_null(strstr(calls[i].status == 0 ? output : errors, calls[i].says));
     }
@@ -331,7 +333,7 @@ static void test_a_configuration_with_mistakes_is_told_and_nothing_started(void 
                                          calls[i].action, NULL};
         g_autofree char *output = NULL;
         g_autofree char *errors = NULL;
-        assert_int_equal(process_run(arguments, 10 * SECOND_US, &output, &errors, NULL),
+        assert_int_equal(process_run(arguments, PATIENCE_US, &output, &errors, NULL),
                          calls[i].status);
         assert_non_null(strstr(calls[i].status == EXIT_SUCCESS ? output : errors, calls[i].says));
     }

@@ -16,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 // The controller may grow this much while it is sent many times as much.
 #define GROWTH_BYTES (8 * MIB)
 

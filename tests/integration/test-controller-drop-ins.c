@@ -11,7 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 static void drop_in(const Rig *rig, const char *name, const char *text)
 {

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 // Two guests of 400 MiB that need no more.
 typedef struct Pair {
@@ -72,9 +72,9 @@ static void test_a_second_signal_ends_at_once(void **state)
     fake_qemu_set_rate(pair.a->qemu, 10 * MIB);
     rig_signal(rig, SIGTERM);
     wait_for(fake_qemu_target_bytes(pair.a->qemu) == GIB, PATIENCE_US);
-    int64_t before_us = g_get_monotonic_time();
     assert_int_equal(rig_stop(rig), 0);
-    assert_true(g_get_monotonic_time() - before_us < 4 * SECOND_US);
+    // Which it says when all has arrived, or the time for that is up.
+    assert_false(rig_has_said(rig, "balloons released"));
 }
 
 static void test_in_mode_observe_nothing_is_released_either(void **state)

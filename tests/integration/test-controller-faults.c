@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
+// By then a shrink that nothing stops is still on its way (begin_shrink()).
+#define STOP_US (15 * SECOND_US)
 #define BUDGET (1300 * MIB)
 // The controller may grow this much while it is sent many times as much: by 0.2 MiB it does. The
 // address sanitizer keeps what was freed, and where it came from: 6 to 8.4 MiB.
@@ -35,10 +37,11 @@ static bool is_asked_to_shrink(const RigGuest *guest)
     return target_bytes(guest) < actual_bytes(guest);
 }
 
-// Has the taker grow and waits until the giver is shrinking for it, slowly.
+// Has the taker grow and waits until the giver is shrinking for it, so slowly that it is on its way
+// for twenty seconds at least.
 static void begin_shrink(const RigPair *pair)
 {
-    fake_qemu_set_rate(pair->giver->qemu, 20 * MIB);
+    fake_qemu_set_rate(pair->giver->qemu, 5 * MIB);
     fake_agent_grow(pair->taker->agent, 800 * MIB, GIB);
     wait_for(target_bytes(pair->giver) < 900 * MIB, PATIENCE_US);
     wait_for(actual_bytes(pair->giver) < 1000 * MIB, PATIENCE_US);
@@ -70,7 +73,7 @@ static void test_a_shrink_stops_when_the_guest_falls_silent(void **state)
     RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_set_silent(pair.giver->agent, true);
-    wait_for(!is_asked_to_shrink(pair.giver), 5 * SECOND_US);
+    wait_for(!is_asked_to_shrink(pair.giver), STOP_US);
     assert_left_alone(pair.giver);
     assert_string_equal(rig_guest_text(rig, pair.giver, "agent"), "stale");
     assert_true(rig->most_held_bytes <= BUDGET);
@@ -88,19 +91,24 @@ static void test_an_agent_that_forgot_its_subscription_is_asked_anew(void **stat
     assert_false(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
 }
 
-// QEMU tells that the port was closed; nobody waits for the silence that would tell, too.
+// QEMU tells that the port was closed; nobody waits for the silence that would tell, too. There is
+// none here: the agent goes on reporting until it is asked.
 static void test_an_agent_that_restarts_is_asked_at_once(void **state)
 {
     Rig *rig = *state;
     RigPair pair = rig_start_pair(rig, BUDGET);
-    fake_agent_forget(pair.giver->agent);
+    unsigned asked = fake_agent_count(pair.giver->agent, "guest-sync-delimited");
+    unsigned subscribed = fake_agent_count(pair.giver->agent, "guest-memory-subscribe");
     fake_qemu_emit(pair.giver->qemu, "VSERPORT_CHANGE",
                    json_pack("{s:s, s:b}", "id", "channel0", "open", 0));
-    wait_for(fake_agent_is_subscribed(pair.giver->agent), 2 * SECOND_US);
+    wait_for(fake_agent_count(pair.giver->agent, "guest-sync-delimited") > asked, PATIENCE_US);
+    wait_for(fake_agent_count(pair.giver->agent, "guest-memory-subscribe") > subscribed,
+             PATIENCE_US);
     assert_false(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
 }
 
-// Each question would wait in the port's socket: of a thousand a handful is asked.
+// Each question would wait in the port's socket: one is asked when the one before is answered, here
+// after a second.
 static void test_ports_that_come_and_go_all_the_time_are_seldom_asked(void **state)
 {
     Rig *rig = *state;
@@ -109,11 +117,13 @@ static void test_ports_that_come_and_go_all_the_time_are_seldom_asked(void **sta
     unsigned asked = fake_agent_count(agent, "guest-sync-delimited");
     unsigned subscribed = fake_agent_count(agent, "guest-memory-subscribe");
     fake_agent_set_delay(agent, SECOND_US);
+    int64_t began_us = g_get_monotonic_time();
     for (int i = 0; i < 1000; i++) {
         fake_qemu_emit(pair.giver->qemu, "VSERPORT_CHANGE", NULL);
     }
     wait_for(fake_agent_count(agent, "guest-memory-subscribe") > subscribed, PATIENCE_US);
-    assert_in_range(fake_agent_count(agent, "guest-sync-delimited") - asked, 1, 5);
+    int64_t answered = (g_get_monotonic_time() - began_us) / SECOND_US;
+    assert_in_range(fake_agent_count(agent, "guest-sync-delimited") - asked, 1, 1 + answered);
 }
 
 static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
@@ -122,9 +132,10 @@ static void test_a_shrink_stops_at_once_when_the_agent_is_gone(void **state)
     RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_close(pair.giver->agent);
-    wait_for(!is_asked_to_shrink(pair.giver), SECOND_US);
+    // Before the silence alone would tell.
+    wait_for(!is_asked_to_shrink(pair.giver), 2700 * MS_US);
     assert_left_alone(pair.giver);
-    assert_true(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver));
+    wait_for(rig_had_event(rig, "GUEST_AGENT_LOST", pair.giver), PATIENCE_US);
     assert_true(rig->most_held_bytes <= BUDGET);
 }
 
@@ -140,6 +151,13 @@ static void test_a_shrink_goes_on_when_the_agent_is_back(void **state)
     assert_true(rig->most_held_bytes <= BUDGET);
 }
 
+// Whether the start is over, in which nothing is moved.
+static bool is_acting(Rig *rig)
+{
+    g_autoptr(json_t) plan = rig_ask(rig, "query-plan", NULL);
+    return json_is_true(json_object_get(plan, "acts"));
+}
+
 static void test_a_guest_with_a_stock_agent_is_never_shrunk(void **state)
 {
     Rig *rig = *state;
@@ -150,6 +168,7 @@ static void test_a_guest_with_a_stock_agent_is_never_shrunk(void **state)
     rig_start(rig);
     wait_for(fake_agent_is_subscribed(taker->agent), PATIENCE_US);
     wait_for(fake_agent_count(stock->agent, "guest-info") > 0, PATIENCE_US);
+    wait_for(is_acting(rig), PATIENCE_US);
     fake_agent_grow(taker->agent, 800 * MIB, GIB);
     assert_left_alone(stock);
     assert_int_equal(fake_qemu_count(stock->qemu, "balloon"), 0);
@@ -197,8 +216,8 @@ static void test_a_hanging_qemu_holds_nobody_up(void **state)
     assert_served(other, 500 * MIB);
     wait_for(rig_has_said(rig, "hung: QEMU lost: the monitor does not answer"), PATIENCE_US);
     fake_qemu_set_hanging(hung->qemu, false);
+    wait_for(fake_qemu_connections(hung->qemu) > connections, PATIENCE_US);
     wait_for(fake_qemu_is_connected(hung->qemu), PATIENCE_US);
-    assert_true(fake_qemu_connections(hung->qemu) > connections);
     wait_for(fake_agent_guest(hung->agent)->used_bytes == 550 * MIB, PATIENCE_US);
     assert_true(rig->most_held_bytes <= BUDGET);
 }
@@ -215,10 +234,9 @@ static void test_a_target_that_was_lost_with_the_connection_is_sent_again(void *
     rig_configure(rig, 2 * GIB, NULL);
     json_decref(rig_ask(rig, "reload", NULL));
     wait_for(rig_had_event(rig, "GUEST_TARGET_CHANGED", guest), PATIENCE_US);
-    wait_while(50 * MS_US);
     fake_qemu_drop_client(guest->qemu);
     fake_qemu_set_hanging(guest->qemu, false);
-    wait_for(actual_bytes(guest) == GIB, 5 * SECOND_US);
+    wait_for(actual_bytes(guest) == GIB, PATIENCE_US);
 }
 
 static void test_a_qemu_that_talks_rubbish_is_called_anew(void **state)
@@ -300,8 +318,8 @@ static void test_a_guest_that_does_not_follow_is_given_up_and_told_of(void **sta
     fake_qemu_set_rate(giver->qemu, 0);
     fake_agent_grow(pair.taker->agent, 800 * MIB, GIB);
     wait_for(is_asked_to_shrink(giver), PATIENCE_US);
-    wait_for(rig_had_event(rig, "GUEST_STALLED", giver), 10 * SECOND_US);
-    wait_for(!is_asked_to_shrink(giver), SECOND_US);
+    wait_for(rig_had_event(rig, "GUEST_STALLED", giver), PATIENCE_US);
+    wait_for(!is_asked_to_shrink(giver), PATIENCE_US);
     assert_left_alone(giver);
     assert_string_equal(rig_guest_text(rig, giver, "state"), "stalled");
     assert_true(rig->most_held_bytes <= BUDGET);
@@ -313,6 +331,8 @@ static void test_a_guest_that_restarts_is_left_alone_until_it_reports(void **sta
     RigPair pair = rig_start_pair(rig, BUDGET);
     rig_wait_until_calm(rig, 500 * MS_US);
     fake_agent_set_silent(pair.giver->agent, true);
+    // One of before, heard after the reset, would pass for one of after it.
+    wait_for(rig_has_heard_all(rig, pair.giver), PATIENCE_US);
     int64_t before = target_bytes(pair.giver);
     fake_qemu_reset_guest(pair.giver->qemu);
     fake_agent_grow(pair.taker->agent, 800 * MIB, GIB);
@@ -325,11 +345,13 @@ static void test_a_guest_that_restarts_is_left_alone_until_it_reports(void **sta
 
 // --- bytes of a guest -------------------------------------------------------------------------
 
-// The number of the guest's last report that the controller took.
-static int64_t sequence_heard(Rig *rig, const RigGuest *guest)
+// A line that does not end.
+static void send_mebibytes(const RigGuest *guest, int count)
 {
-    g_autoptr(json_t) view = rig_query_guest(rig, guest);
-    return json_integer_value(json_object_get(json_object_get(view, "report"), "sequence"));
+    g_autofree char *endless = g_strnfill((gsize)MIB, 'x');
+    for (int i = 0; i < count; i++) {
+        fake_agent_send(guest->agent, endless, MIB);
+    }
 }
 
 static void test_rubbish_of_a_guest_harms_nobody(void **state)
@@ -341,10 +363,11 @@ static void test_rubbish_of_a_guest_harms_nobody(void **state)
     rig_wait_until_calm(rig, 500 * MS_US);
     int64_t before = rig_peak_bytes(rig);
     g_autofree char *brackets = g_strnfill(100000, '[');
-    g_autofree char *endless = g_strnfill((gsize)MIB, 'x');
     for (int i = 0; i < 32; i++) {
-        for (int mib = 0; mib < 16 && i % 8 == 0; mib++) {
-            fake_agent_send(mad->agent, endless, MIB);
+        if (i % 8 == 0) {
+            // So much at a time takes a second, and a guest not heard for long is called anew.
+            wait_for(rig_has_heard_all(rig, mad), PATIENCE_US);
+            send_mebibytes(mad, 16);
         }
         fake_agent_send(mad->agent, "\n", 1);
         fake_agent_send(mad->agent, brackets, 50000);
@@ -353,7 +376,7 @@ static void test_rubbish_of_a_guest_harms_nobody(void **state)
         assert_served(other, (200 + i * 10) * MIB);
     }
     // Its true words among the rubbish are heard, the last one too.
-    wait_for(sequence_heard(rig, mad) == fake_agent_reports(mad->agent), PATIENCE_US);
+    wait_for(rig_has_heard_all(rig, mad), PATIENCE_US);
     assert_int_equal(fake_agent_connections(mad->agent), 1);
     assert_true(rig_peak_bytes(rig) < before + GROWTH_BYTES);
     assert_true(rig->most_held_bytes <= BUDGET);
@@ -390,7 +413,7 @@ static void test_a_flood_of_reports_does_not_delay_others(void **state)
         fake_agent_flood(mad->agent, 500);
         step_bytes += 20 * MIB;
         fake_agent_grow(other->agent, step_bytes, 2 * GIB);
-        wait_for(fake_agent_guest(other->agent)->used_bytes == step_bytes, 2 * SECOND_US);
+        wait_for(fake_agent_guest(other->agent)->used_bytes == step_bytes, PATIENCE_US);
     }
     assert_true(rig_peak_bytes(rig) < before + GROWTH_BYTES);
     assert_true(rig->most_held_bytes <= BUDGET);
@@ -402,7 +425,7 @@ static void test_reports_that_contradict_themselves_count_as_silence(void **stat
     RigPair pair = rig_start_pair(rig, BUDGET);
     begin_shrink(&pair);
     fake_agent_lie(pair.giver->agent, REPORT_MEMORY_AVAILABLE, 2 * GIB);
-    wait_for(!is_asked_to_shrink(pair.giver), 5 * SECOND_US);
+    wait_for(!is_asked_to_shrink(pair.giver), STOP_US);
     assert_left_alone(pair.giver);
 }
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 // --- helpers ----------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ static void test_a_person_can_add_leave_alone_and_remove_a_guest(void **state)
     g_autoptr(json_t) shown = json_loads(output, 0, NULL);
     assert_true(json_is_false(json_object_get(shown, "managed")));
     assert_int_equal(run_ctl(rig, NULL, NULL, (const char *const[6]){"manage", "web", "auto"}), 0);
-    assert_string_equal(rig_guest_text(rig, guest, "state"), "settled");
+    wait_for(strcmp(rig_guest_text(rig, guest, "state"), "settled") == 0, PATIENCE_US);
     assert_int_equal(run_ctl(rig, NULL, NULL, (const char *const[6]){"remove", "web"}), 0);
     wait_for(!fake_qemu_is_connected(guest->qemu), PATIENCE_US);
 }

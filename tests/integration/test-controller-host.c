@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 // What others give up counts as theirs for 15 to 30 s.
-#define FALL_PATIENCE_US (45 * SECOND_US)
+#define FALL_PATIENCE_US (90 * SECOND_US)
 #define TOTAL (8 * GIB)
 #define RESERVE (800 * MIB)
 // What the controller allows for noise.
@@ -137,7 +137,8 @@ static void test_guests_follow_when_others_take_memory(void **state)
         wait_while(100 * MS_US);
     }
     wait_for(host_number(stage, "available") >= RESERVE, PATIENCE_US);
-    assert_true(host_number(stage, "sum-actual") <= TOTAL - RESERVE - stage->others_bytes);
+    wait_for(host_number(stage, "sum-actual") <= TOTAL - RESERVE - stage->others_bytes,
+             PATIENCE_US);
 }
 
 static void test_a_budget_that_stays_the_same_moves_nobody(void **state)
@@ -145,7 +146,8 @@ static void test_a_budget_that_stays_the_same_moves_nobody(void **state)
     Stage *stage = *state;
     start_guests(stage, "", 9 * GIB / 2);
     wait_for(host_number(stage, "available") >= RESERVE, PATIENCE_US);
-    rig_wait_until_calm(stage->rig, 500 * MS_US);
+    RigCalm calm = {0};
+    wait_for(live(stage) && rig_is_calm(stage->rig, &calm, 500 * MS_US), PATIENCE_US);
     unsigned commands = rig_balloon_commands(stage->rig);
     for (int i = 0; i < 40; i++) {
         stage->others_bytes += (i % 2 ? 1 : -1) * NOISE / 2;
@@ -160,12 +162,13 @@ static void test_what_a_guest_takes_is_not_taken_for_others(void **state)
     Stage *stage = *state;
     start_guests(stage, "", 9 * GIB / 2);
     wait_for(host_number(stage, "available") >= RESERVE, PATIENCE_US);
-    int64_t before = host_number(stage, "budget");
+    // A reading between a guest's move and the files of this host may have been wrong for a while.
+    int64_t left = TOTAL - RESERVE - 9 * GIB / 2;
+    wait_for(budget_is(stage, left - 2 * NOISE, left), FALL_PATIENCE_US);
     RigGuest *a = g_ptr_array_index(stage->rig->guests, 0);
     fake_agent_grow(a->agent, 800 * MIB, GIB);
     wait_for(live(stage) && fake_agent_guest(a->agent)->used_bytes == 800 * MIB, PATIENCE_US);
-    // A reading between a guest's move and the files of this host may have been wrong for a while.
-    wait_for(host_number(stage, "budget") == before, FALL_PATIENCE_US);
+    wait_for(budget_is(stage, left - 2 * NOISE, left), FALL_PATIENCE_US);
 }
 
 static bool stays_within(Stage *stage, int64_t most_bytes)
@@ -291,14 +294,18 @@ static void test_a_control_groups_limit_is_the_budget(void **state)
 {
     Stage *stage = *state;
     start_in_group(stage, 4 * GIB);
-    int64_t left = 4 * GIB / 100 * 95;
-    wait_for(live_in_group(stage) && budget_is(stage, left - 64 * MIB, left), PATIENCE_US);
+    int64_t left = 4 * GIB - 4 * GIB * 5 / 100;
+    wait_for(live_in_group(stage) && budget_is(stage, left - 64 * MIB, left), FALL_PATIENCE_US);
 }
 
 static void test_guests_follow_when_the_groups_limit_is_lowered(void **state)
 {
     Stage *stage = *state;
     start_in_group(stage, 4 * GIB);
+    // Slowly: the files of this host are never quite of the moment at which a balloon is read.
+    for (guint i = 0; i < stage->rig->guests->len; i++) {
+        fake_qemu_set_rate(((RigGuest *)g_ptr_array_index(stage->rig->guests, i))->qemu, 300 * MIB);
+    }
     stage->host.group_limit_bytes = 2 * GIB;
     wait_for(live_in_group(stage) && held_bytes(stage) <= 2 * GIB / 100 * 95, PATIENCE_US);
     assert_true(rig_has_said(stage->rig, "the memory of control group /machine.slice is critical"));
@@ -339,7 +346,7 @@ static void test_pages_are_shared_while_the_host_is_short(void **state)
     wait_for(live(stage) && ksm_number(stage, KSM "pages_to_scan") > first, PATIENCE_US);
     stage->others_bytes = 2 * GIB;
     wait_for(live(stage) && ksm_number(stage, KSM "run") == 0, PATIENCE_US);
-    assert_int_equal(ksm_number(stage, KSM "pages_to_scan"), 100);
+    wait_for(ksm_number(stage, KSM "pages_to_scan") == 100, PATIENCE_US);
 }
 
 static void test_page_sharing_is_switched_off_at_the_end(void **state)

@@ -17,8 +17,9 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 // What xterm is told to leave the full screen, and to show its cursor again.
 #define LEAVE_SCREEN "\033[?1049l"
 #define SHOW_CURSOR "\033[?25h"
@@ -47,13 +48,19 @@ static void run_top(const Rig *rig)
 static void start_top(Terminal *terminal, Rig *rig, int rows, int columns)
 {
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
+    int program_fd;
     *terminal = (Terminal){.rig = rig, .output = g_string_new(NULL)};
-    terminal->pid = forkpty(&terminal->fd, NULL, NULL, &size);
+    assert_int_equal(openpty(&terminal->fd, &program_fd, NULL, NULL, &size), 0);
+    // Before there is a program that changes it.
+    assert_int_equal(tcgetattr(terminal->fd, &terminal->before), 0);
+    terminal->pid = fork();
     assert_true(terminal->pid >= 0);
     if (terminal->pid == 0) {
+        close(terminal->fd);
+        login_tty(program_fd);
         run_top(rig);
     }
-    assert_int_equal(tcgetattr(terminal->fd, &terminal->before), 0);
+    close(program_fd);
     assert_int_equal(fcntl(terminal->fd, F_SETFL, O_NONBLOCK), 0);
 }
 

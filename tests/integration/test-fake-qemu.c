@@ -10,6 +10,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/wait.h"
 
+#define PATIENCE_US (60 * SECOND_US)
 #define SIZE (1024 * MIB)
 
 // --- fixture ----------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ static void test_qemu_moves_its_balloon_with_time(void **state)
     assert_int_equal(fake_qemu_target_bytes(fixture->qemu), SIZE - 20 * MIB);
     int64_t before = SIZE;
     while (before > SIZE - 20 * MIB) {
-        wait_for(fake_qemu_actual_bytes(fixture->qemu) < before, 10 * SECOND_US);
+        wait_for(fake_qemu_actual_bytes(fixture->qemu) < before, PATIENCE_US);
         before = fake_qemu_actual_bytes(fixture->qemu);
         int64_t most = 100 * (g_get_monotonic_time() - start_us) * MIB / 1000000;
         assert_true(before >= SIZE - most);
@@ -107,7 +108,7 @@ static void test_a_stuck_balloon_stays_and_a_floor_holds_it(void **state)
     assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE);
     fake_qemu_set_floor(fixture->qemu, 600 * MIB);
     fake_qemu_set_rate(fixture->qemu, 100 * SIZE);
-    wait_for(fake_qemu_actual_bytes(fixture->qemu) == 600 * MIB, 10 * SECOND_US);
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == 600 * MIB, PATIENCE_US);
 }
 
 static void test_a_paused_guests_balloon_waits(void **state)
@@ -123,7 +124,7 @@ static void test_a_paused_guests_balloon_waits(void **state)
     assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE);
     fake_qemu_set_running(fixture->qemu, true);
     json_decref(line_client_hear_event(&fixture->client, "RESUME"));
-    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE - 4 * MIB, 10 * SECOND_US);
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE - 4 * MIB, PATIENCE_US);
 }
 
 static void test_a_reset_guest_has_all_its_memory_and_returns_to_its_target(void **state)
@@ -131,10 +132,12 @@ static void test_a_reset_guest_has_all_its_memory_and_returns_to_its_target(void
     Fixture *fixture = *state;
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
     fake_qemu_set_actual(fixture->qemu, SIZE / 2);
+    fake_qemu_set_rate(fixture->qemu, 0);
     fake_qemu_reset_guest(fixture->qemu);
     json_decref(line_client_hear_event(&fixture->client, "RESET"));
-    assert_true(fake_qemu_actual_bytes(fixture->qemu) > SIZE / 2);
-    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, 10 * SECOND_US);
+    assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE);
+    fake_qemu_set_rate(fixture->qemu, SIZE);
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, PATIENCE_US);
 }
 
 static void test_after_a_reset_qemu_says_what_it_said_until_a_driver_moves(void **state)
@@ -162,7 +165,7 @@ static void test_memory_taken_back_is_kept_until_the_next_command(void **state)
     line_client_ask(&fixture->client,
                     "{\"execute\":\"balloon\",\"arguments\":{\"value\":536870912}}",
                     "{\"return\":{}}");
-    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, 10 * SECOND_US);
+    wait_for(fake_qemu_actual_bytes(fixture->qemu) == SIZE / 2, PATIENCE_US);
 }
 
 static void test_without_a_device_the_balloon_is_refused_as_by_qemu(void **state)
@@ -181,15 +184,13 @@ static void test_balloon_changes_are_told_at_most_once_a_second(void **state)
 {
     Fixture *fixture = *state;
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
-    fake_qemu_set_rate(fixture->qemu, 20 * MIB);
-    line_client_say(&fixture->client,
-                    "{\"execute\":\"balloon\",\"arguments\":{\"value\":1063256064}}");
-    g_autoptr(json_t) first = line_client_hear_event(&fixture->client, "BALLOON_CHANGE");
-    int64_t first_us = g_get_monotonic_time();
-    g_autoptr(json_t) last = line_client_hear_event(&fixture->client, "BALLOON_CHANGE");
-    assert_true(g_get_monotonic_time() - first_us > 900 * MS_US);
-    assert_true(json_integer_value(json_object_get(first, "actual")) > SIZE - 10 * MIB);
-    assert_int_equal(json_integer_value(json_object_get(last, "actual")), SIZE - 10 * MIB);
+    int64_t start_us = g_get_monotonic_time();
+    for (int i = 1; i <= 2; i++) {
+        fake_qemu_set_actual(fixture->qemu, SIZE - i * MIB);
+        g_autoptr(json_t) data = line_client_hear_event(&fixture->client, "BALLOON_CHANGE");
+        assert_int_equal(json_integer_value(json_object_get(data, "actual")), SIZE - i * MIB);
+    }
+    assert_true(g_get_monotonic_time() - start_us >= SECOND_US);
 }
 
 static void test_qemu_remembers_what_it_was_told(void **state)
@@ -254,13 +255,13 @@ static void test_qemu_comes_back_at_the_same_path(void **state)
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
     fake_qemu_set_actual(fixture->qemu, SIZE / 2);
     fake_qemu_quit(fixture->qemu);
-    wait_for(fixture->client.ended, 10 * SECOND_US);
+    wait_for(fixture->client.ended, PATIENCE_US);
     assert_int_equal(unix_socket_connect(fixture->qmp_path, NULL), -1);
     fake_qemu_start(fixture->qemu);
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
     assert_int_equal(fake_qemu_actual_bytes(fixture->qemu), SIZE);
     fake_qemu_drop_client(fixture->qemu);
-    wait_for(fixture->client.ended, 10 * SECOND_US);
+    wait_for(fixture->client.ended, PATIENCE_US);
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
     assert_int_equal(fake_qemu_connections(fixture->qemu), 3);
 }
@@ -289,9 +290,9 @@ static void test_a_script_fails_at_any_other_command(void **state)
     fake_qemu_expect(fixture->qemu, "{\"execute\":\"a\"}", "{\"return\":{}}");
     line_client_open_qmp(&fixture->client, fixture->qmp_path);
     line_client_say(&fixture->client, "{\"execute\":\"b\"}");
-    wait_for(fake_qemu_count(fixture->qemu, "b") == 1, 10 * SECOND_US);
+    wait_for(fake_qemu_count(fixture->qemu, "b") == 1, PATIENCE_US);
     line_client_say(&fixture->client, "{\"execute\":\"a\"}");
-    wait_for(fake_qemu_count(fixture->qemu, "a") == 1, 10 * SECOND_US);
+    wait_for(fake_qemu_count(fixture->qemu, "a") == 1, PATIENCE_US);
     assert_false(fake_qemu_script_is_done(fixture->qemu));
     assert_int_equal(fixture->client.lines.length, 0);
 }
@@ -315,7 +316,7 @@ static void test_many_fakes_live_side_by_side(void **state)
                         "{\"execute\":\"balloon\",\"arguments\":{\"value\":1073737728}}");
     }
     for (int i = 0; i < MANY; i++) {
-        wait_for(fake_qemu_actual_bytes(qemus[i]) == SIZE - 4096, 10 * SECOND_US);
+        wait_for(fake_qemu_actual_bytes(qemus[i]) == SIZE - 4096, PATIENCE_US);
     }
     for (int i = 0; i < MANY; i++) {
         line_client_close(&clients[i]);

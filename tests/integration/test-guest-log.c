@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define GIB (INT64_C(1) << 30)
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 typedef struct Fixture {
     Scratch scratch;

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PATIENCE_US (20 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 #define BUDGET (1300 * MIB)
 #define ALL ((size_t)64 * 1024)
 #define MANY 100
@@ -180,6 +180,19 @@ static void add_absent_guests(Rig *rig)
     g_free(scratch_write(&rig->scratch, "controller.conf.d/absent.conf", text->str, -1));
 }
 
+// Whether there is an answer. A controller that has not got to run for seconds takes whoever waited
+// for one that says nothing: who was let go without any asks again.
+static bool is_answered(HttpClient **client, uint16_t port)
+{
+    bool ended = http_client_read(*client, ALL);
+    if (ended && (*client)->answer->len == 0) {
+        http_client_free(*client);
+        *client = http_client_new(port, "GET /nothing HTTP/1.0\r\n\r\n");
+        return false;
+    }
+    return ended;
+}
+
 static void test_who_reads_nothing_is_let_go_and_the_next_is_served(void **state)
 {
     Rig *rig = *state;
@@ -189,10 +202,11 @@ static void test_who_reads_nothing_is_let_go_and_the_next_is_served(void **state
     for (int i = 0; i < METRICS_MAX_CONNECTIONS; i++) {
         deaf[i] = http_client_new(port, "GET /metrics HTTP/1.0\r\n\r\n");
     }
-    g_autoptr(HttpClient) next = http_client_new(port, "GET /nothing HTTP/1.0\r\n\r\n");
+    HttpClient *next = http_client_new(port, "GET /nothing HTTP/1.0\r\n\r\n");
     json_decref(rig_ask(rig, "query-host", NULL));
-    wait_for(http_client_read(next, ALL), PATIENCE_US);
+    wait_for(is_answered(&next, port), PATIENCE_US);
     assert_status(next->answer->str, "404");
+    http_client_free(next);
     for (int i = 0; i < METRICS_MAX_CONNECTIONS; i++) {
         http_client_free(deaf[i]);
     }
