@@ -87,7 +87,7 @@ static void on_ended(void *context, LineChannelEnd end, const char *message)
 // Runs the agent until the client has got something, and takes it; what it says is in `text`.
 static void receive(int fd, char *text, size_t size)
 {
-    int64_t deadline_us = deadline_after(10 * SECOND_US);
+    int64_t deadline_us = deadline_after(60 * SECOND_US);
     ssize_t length;
     while ((length = read(fd, text, size - 1)) < 0 && deadline_left_us(deadline_us) > 0) {
         counting = true;

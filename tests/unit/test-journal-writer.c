@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define PATIENCE_US (10 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 #define KIB 1024
 
 typedef struct Fixture {

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_US (10 * SECOND_US)
+#define PATIENCE_US (60 * SECOND_US)
 
 static void turn_until(const int *counter, int goal)
 {

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/time.h>
 
+#define PATIENCE_US (60 * SECOND_US)
 #define GREETING                                                                                   \
     "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "              \
     "\"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n"
@@ -71,7 +72,7 @@ static void open_session(Fixture *fixture, const char *const *answers)
 {
     g_autoptr(GError) error = NULL;
     serve(fixture, GREETING, answers);
-    fixture->session = qmp_session_open(fixture->path, 5 * SECOND_US, &error);
+    fixture->session = qmp_session_open(fixture->path, PATIENCE_US, &error);
     assert_no_error(error);
     assert_non_null(fixture->session);
 }
@@ -100,7 +101,7 @@ static int tear_down(void **state)
 static void assert_event(QmpSession *session, const char *name)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(json_t) event = qmp_session_next_event(session, 5 * SECOND_US, &error);
+    g_autoptr(json_t) event = qmp_session_next_event(session, PATIENCE_US, &error);
     assert_no_error(error);
     assert_string_equal(json_string_value(json_object_get(event, "event")), name);
 }
@@ -119,7 +120,7 @@ static void test_opening_a_path_without_socket_says_so(void **state)
 {
     Fixture *fixture = *state;
     g_autoptr(GError) error = NULL;
-    assert_null(qmp_session_open(fixture->path, SECOND_US, &error));
+    assert_null(qmp_session_open(fixture->path, PATIENCE_US, &error));
     assert_error_contains(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, fixture->path);
 }
 
@@ -139,7 +140,7 @@ static void test_another_first_message_is_no_greeting(void **state)
     static const char *const answers[] = {NULL};
     g_autoptr(GError) error = NULL;
     serve(fixture, "{\"return\": {}}\n", answers);
-    assert_null(qmp_session_open(fixture->path, 5 * SECOND_US, &error));
+    assert_null(qmp_session_open(fixture->path, PATIENCE_US, &error));
     assert_error_contains(error, PROTOCOL_ERROR, PROTOCOL_ERROR_SYNTAX, "greeting");
 }
 
@@ -150,7 +151,7 @@ static void test_refused_negotiation_fails_the_opening(void **state)
         "{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}, \"id\": ID}\n", NULL};
     g_autoptr(GError) error = NULL;
     serve(fixture, GREETING, answers);
-    assert_null(qmp_session_open(fixture->path, 5 * SECOND_US, &error));
+    assert_null(qmp_session_open(fixture->path, PATIENCE_US, &error));
     assert_error_contains(error, PROTOCOL_ERROR, PROTOCOL_ERROR_REMOTE, "busy");
 }
 
@@ -163,7 +164,7 @@ static void test_a_command_returns_its_value(void **state)
     g_autoptr(GError) error = NULL;
     open_session(fixture, answers);
     g_autoptr(json_t) value =
-        qmp_session_execute(fixture->session, "query", json_pack("{}"), 5 * SECOND_US, &error);
+        qmp_session_execute(fixture->session, "query", json_pack("{}"), PATIENCE_US, &error);
     assert_no_error(error);
     assert_int_equal(json_array_size(value), 2);
 }
@@ -175,7 +176,7 @@ static void test_an_error_is_remote_and_says_what_the_peer_said(void **state)
         NEGOTIATED,
         "{\"error\": {\"class\": \"GenericError\", \"desc\": \"not now\"}, \"id\": ID}\n", NULL};
     open_session(fixture, answers);
-    assert_execute_fails(fixture, 5 * SECOND_US, PROTOCOL_ERROR_REMOTE, "not now");
+    assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_REMOTE, "not now");
 }
 
 static void test_an_error_without_id_answers_the_command_too(void **state)
@@ -184,7 +185,7 @@ static void test_an_error_without_id_answers_the_command_too(void **state)
     static const char *const answers[] = {
         NEGOTIATED, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"unreadable\"}}\n", NULL};
     open_session(fixture, answers);
-    assert_execute_fails(fixture, 5 * SECOND_US, PROTOCOL_ERROR_REMOTE, "unreadable");
+    assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_REMOTE, "unreadable");
 }
 
 static void test_silence_is_a_timeout_and_not_before_its_time(void **state)
@@ -207,7 +208,7 @@ static void test_an_answer_that_comes_too_late_is_not_taken_for_the_next(void **
     open_session(fixture, answers);
     assert_execute_fails(fixture, 10 * MS_US, PROTOCOL_ERROR_TIMEOUT, "query");
     g_autoptr(json_t) value =
-        qmp_session_execute(fixture->session, "query", NULL, 5 * SECOND_US, &error);
+        qmp_session_execute(fixture->session, "query", NULL, PATIENCE_US, &error);
     assert_no_error(error);
     assert_string_equal(json_string_value(value), "right");
 }
@@ -220,7 +221,7 @@ static void test_garbage_is_a_syntax_error(void **state)
         Fixture *fixture;
         set_up((void **)&fixture);
         open_session(fixture, answers);
-        assert_execute_fails(fixture, 5 * SECOND_US, PROTOCOL_ERROR_SYNTAX, "");
+        assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_SYNTAX, "");
         tear_down((void **)&fixture);
     }
     (void)state;
@@ -234,9 +235,9 @@ static void test_a_server_that_goes_is_closed(void **state)
     static const char *const answers[] = {NEGOTIATED, "{\"return\":", NULL};
     fixture->server_leaves = true;
     open_session(fixture, answers);
-    assert_execute_fails(fixture, 5 * SECOND_US, PROTOCOL_ERROR_CLOSED, "closed");
+    assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_CLOSED, "closed");
     // Once more, now that writing fails: no signal may end the test.
-    assert_execute_fails(fixture, 5 * SECOND_US, PROTOCOL_ERROR_CLOSED, "closed");
+    assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_CLOSED, "closed");
     g_autoptr(GError) error = NULL;
     assert_null(qmp_session_next_event(fixture->session, -1, &error));
     assert_error_contains(error, PROTOCOL_ERROR, PROTOCOL_ERROR_CLOSED, "closed");
@@ -248,7 +249,7 @@ static void test_a_line_above_the_limit_is_refused(void **state)
     g_autofree char *huge = g_strnfill(LIMIT_CONTROLLER_LINE_BYTES + 1, 'x');
     const char *const answers[] = {NEGOTIATED, huge, NULL};
     open_session(fixture, answers);
-    assert_execute_fails(fixture, 60 * SECOND_US, PROTOCOL_ERROR_SYNTAX, "longer");
+    assert_execute_fails(fixture, PATIENCE_US, PROTOCOL_ERROR_SYNTAX, "longer");
 }
 
 // --- events -----------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ static void test_events_during_a_command_are_kept_in_order(void **state)
         NULL};
     open_session(fixture, answers);
     g_autoptr(json_t) value =
-        qmp_session_execute(fixture->session, "query", NULL, 5 * SECOND_US, NULL);
+        qmp_session_execute(fixture->session, "query", NULL, PATIENCE_US, NULL);
     assert_non_null(value);
     assert_event(fixture->session, "ONE");
     assert_event(fixture->session, "TWO");
@@ -294,7 +295,7 @@ static void test_of_too_many_events_the_newest_are_kept(void **state)
     const char *const answers[] = {NEGOTIATED, flood->str, NULL};
     open_session(fixture, answers);
     g_autoptr(json_t) value =
-        qmp_session_execute(fixture->session, "query", NULL, 5 * SECOND_US, NULL);
+        qmp_session_execute(fixture->session, "query", NULL, PATIENCE_US, NULL);
     assert_non_null(value);
     assert_event(fixture->session, "E10");
 }
@@ -312,11 +313,11 @@ static void test_a_flood_of_events_does_not_outlast_the_deadline(void **state)
     static const char *const answers[] = {NEGOTIATED, NULL};
     fixture->script = (Script){.greeting = GREETING, .answers = g_strdupv((char **)answers)};
     fixture->server = socket_thread_start(fixture->path, flood_events, &fixture->script);
-    fixture->session = qmp_session_open(fixture->path, 5 * SECOND_US, NULL);
+    fixture->session = qmp_session_open(fixture->path, PATIENCE_US, NULL);
     assert_non_null(fixture->session);
     int64_t start_us = g_get_monotonic_time();
     assert_execute_fails(fixture, 50 * MS_US, PROTOCOL_ERROR_TIMEOUT, "query");
-    assert_true(g_get_monotonic_time() - start_us < 5 * SECOND_US);
+    assert_true(g_get_monotonic_time() - start_us < PATIENCE_US);
 }
 
 // --- signals ----------------------------------------------------------------------------------
@@ -344,7 +345,7 @@ static void test_signals_neither_end_nor_lengthen_a_wait(void **state)
     int64_t elapsed_us = g_get_monotonic_time() - start_us;
     setitimer(ITIMER_REAL, &never, NULL);
     assert_true(alarms > 0);
-    assert_true(elapsed_us >= 50 * MS_US && elapsed_us < 5 * SECOND_US);
+    assert_true(elapsed_us >= 50 * MS_US && elapsed_us < PATIENCE_US);
 }
 
 int main(void)
