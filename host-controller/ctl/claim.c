@@ -74,10 +74,10 @@ static json_t *execute_and_wait(Wait *wait, QmpSession *session, const char *com
     int64_t id = qmp_session_begin(session, command, arguments, ANSWER_GRACE_US, &error);
     json_t *value = NULL;
     while (id > 0 && !value && !error) {
-        int64_t left_us = MAX(until_us - g_get_monotonic_time(), 0);
-        value = qmp_session_await(session, id, observer ? MIN(left_us, LOOK_INTERVAL_US) : left_us,
-                                  &error);
-        if (!value && !error && left_us == 0) {
+        int64_t left_us = until_us - g_get_monotonic_time();
+        int64_t wait_us = observer ? MIN(left_us, LOOK_INTERVAL_US) : left_us;
+        value = qmp_session_await(session, id, MAX(wait_us, 0), &error);
+        if (!value && !error && left_us <= 0) {
             g_set_error(&error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT, "no answer to %s in time",
                         command);
         }

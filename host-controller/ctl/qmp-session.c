@@ -41,14 +41,15 @@ static Deadline deadline_in(int64_t timeout_us)
     return (Deadline){.at_us = timeout_us < 0 ? -1 : g_get_monotonic_time() + timeout_us};
 }
 
-// Milliseconds as poll() wants them, rounded up so that it does not return early.
+// Milliseconds as poll() wants them, rounded up so that it does not return early. The clock is read
+// once, which it would not be within MAX(): less than none is for ever.
 static int deadline_left_ms(const Deadline *deadline)
 {
     if (deadline->at_us < 0) {
         return -1;
     }
-    int64_t left_us = MAX(deadline->at_us - g_get_monotonic_time(), 0);
-    return (int)MIN((left_us + 999) / 1000, G_MAXINT);
+    int64_t left_us = deadline->at_us - g_get_monotonic_time();
+    return (int)CLAMP((left_us + 999) / 1000, 0, G_MAXINT);
 }
 
 // --- moving bytes -----------------------------------------------------------------------------

@@ -219,8 +219,8 @@ static bool walk_await_event(Walk *walk, int64_t timeout_us, CtlExit *exit)
     int64_t until_us = g_get_monotonic_time() + timeout_us;
     for (;;) {
         g_autoptr(GError) error = NULL;
-        int64_t left_us = MAX(until_us - g_get_monotonic_time(), 0);
-        g_autoptr(json_t) event = qmp_session_next_event(walk->session, left_us, &error);
+        int64_t left_us = until_us - g_get_monotonic_time();
+        g_autoptr(json_t) event = qmp_session_next_event(walk->session, MAX(left_us, 0), &error);
         if (error) {
             walk_erase(walk);
             *exit = client_fail(walk->context, error);

@@ -157,9 +157,9 @@ static void wait_for_something(Top *top)
         {.fd = top->session ? qmp_session_fd(top->session) : -1, .events = POLLIN},
         {.fd = top->context->json ? -1 : STDIN_FILENO, .events = POLLIN},
     };
-    int64_t left_us = MAX(top->refresh_us - g_get_monotonic_time(), 0);
+    int64_t left_us = top->refresh_us - g_get_monotonic_time();
     // A changed size of the terminal interrupts it.
-    poll(fds, G_N_ELEMENTS(fds), (int)((left_us + 999) / 1000));
+    poll(fds, G_N_ELEMENTS(fds), (int)((MAX(left_us, 0) + 999) / 1000));
     top->done |= (fds[0].revents | (fds[2].revents & ~POLLIN)) != 0;
 }
 

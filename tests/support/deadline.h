@@ -19,11 +19,13 @@ static inline int64_t deadline_after(int64_t timeout_us)
 // Microseconds left, never negative.
 static inline int64_t deadline_left_us(int64_t deadline_us)
 {
-    return MAX(deadline_us - g_get_monotonic_time(), 0);
+    int64_t left_us = deadline_us - g_get_monotonic_time();
+    return MAX(left_us, 0);
 }
 
 // Milliseconds left as poll() wants them, rounded up so that it does not return early.
 static inline int deadline_left_ms(int64_t deadline_us)
 {
-    return (int)MIN((deadline_left_us(deadline_us) + 999) / 1000, G_MAXINT);
+    int64_t left_ms = (deadline_left_us(deadline_us) + 999) / 1000;
+    return (int)MIN(left_ms, G_MAXINT);
 }
