@@ -117,8 +117,9 @@ bool host_files_read_group(const char *root, const char *path, HostGroup *group)
     g_autofree char *stat = g_strconcat(HOST_FILES_CGROUP, path, "/memory.stat", NULL);
     g_autofree char *pressure = g_strconcat(HOST_FILES_CGROUP, path, "/memory.pressure", NULL);
     int64_t used_bytes;
-    group->limit_bytes =
-        MIN(read_limit(root, path, "/memory.max"), read_limit(root, path, "/memory.high"));
+    int64_t max_bytes = read_limit(root, path, "/memory.max");
+    int64_t high_bytes = read_limit(root, path, "/memory.high");
+    group->limit_bytes = MIN(max_bytes, high_bytes);
     if (group->limit_bytes == INT64_MAX || !host_files_read_number(root, current, &used_bytes)) {
         return false;
     }
