@@ -128,8 +128,9 @@ static void on_client_ended(void *context, LineChannelEnd end, const char *messa
 {
     Port *port = context;
     if (end == LINE_CHANNEL_END_CLOSED) {
-        say(port, "host side closed", NULL);
+        // First, so that who reads of it finds the port clean.
         discard_input(port);
+        say(port, "host side closed", NULL);
         enter(port, PORT_CLOSED);
     } else {
         say(port, "lost", message);
