@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define CONTROLLER_TIMEOUT_US (5 * SECOND_US)
+#define CONTROLLER_TIMEOUT_US (60 * SECOND_US)
 
 void scene_clear(Scene *scene)
 {
@@ -33,17 +33,35 @@ void scene_tell(Scene *scene, const char *format, ...)
 
 // --- guests -----------------------------------------------------------------------------------
 
-bool scene_look_at_guests(Scene *scene, GError **error)
+static bool read_sizes(Scene *scene, GError **error)
 {
-    int64_t sum_bytes = 0;
     for (size_t i = 0; i < SCENE_GUESTS; i++) {
         SceneGuest *guest = &scene->guests[i];
-        int64_t actual_bytes = vm_actual_bytes(guest->vm, error);
-        if (actual_bytes < 0) {
+        guest->actual_bytes = vm_actual_bytes(guest->vm, error);
+        if (guest->actual_bytes < 0) {
             return false;
         }
-        guest->actual_bytes = actual_bytes;
-        sum_bytes += actual_bytes;
+    }
+    return true;
+}
+
+// The guests are asked one after the other. What goes from one to another meanwhile would count
+// twice: so they are asked again, and what each had both times counts.
+bool scene_look_at_guests(Scene *scene, GError **error)
+{
+    int64_t first_bytes[SCENE_GUESTS];
+    int64_t sum_bytes = 0;
+    if (!read_sizes(scene, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < SCENE_GUESTS; i++) {
+        first_bytes[i] = scene->guests[i].actual_bytes;
+    }
+    if (!read_sizes(scene, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < SCENE_GUESTS; i++) {
+        sum_bytes += MIN(first_bytes[i], scene->guests[i].actual_bytes);
     }
     scene->sum_actual_bytes = sum_bytes;
     if (scene->watches_budget) {

@@ -9,11 +9,11 @@
 #define TICK_US (20 * MS_US)
 #define CONTROLLER_EVERY_TICKS 3
 
-#define SETTLE_TIMEOUT_US (30 * SECOND_US)
+#define SETTLE_TIMEOUT_US (120 * SECOND_US)
 #define SETTLED_FOR_US (1500 * MS_US)
-#define NEED_TIMEOUT_US (30 * SECOND_US)
+#define NEED_TIMEOUT_US (120 * SECOND_US)
 #define HOLD_US (4 * SECOND_US)
-#define RETURN_TIMEOUT_US (25 * SECOND_US)
+#define RETURN_TIMEOUT_US (120 * SECOND_US)
 // Memory counts as returned when the taker is this near to where it was.
 #define RETURN_SLACK_BYTES (32 * MIB)
 
