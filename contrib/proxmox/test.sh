@@ -94,7 +94,7 @@ tries=0
 while [ ! -S "$AEROSTAT_DIRECTORY/100.qmp" ] || [ ! -S "$AEROSTAT_DIRECTORY/100.agent" ]; do
     kill -0 "$qemu_pid" 2>/dev/null || fail "QEMU: $(cat "$scratch/qemu.log")"
     tries=$((tries + 1))
-    [ "$tries" -lt 200 ] || fail "QEMU made no sockets"
+    [ "$tries" -lt 1200 ] || fail "QEMU made no sockets"
     sleep 0.1
 done
 [ "$(proxmox status 100)" = "100: enabled, its sockets are there" ] || fail "sockets not seen"

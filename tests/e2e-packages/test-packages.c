@@ -13,7 +13,7 @@
 
 #define MEMORY_BYTES (1024 * MIB)
 // Under emulation, on a busy machine.
-#define PATIENCE_US (240 * SECOND_US)
+#define PATIENCE_US (600 * SECOND_US)
 #define READY "ready"
 // Less than the guest's memory, so that its balloon is not empty.
 #define BUDGET_BYTES (MEMORY_BYTES - 64 * MIB)

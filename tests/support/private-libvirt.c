@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define NOBODY "65534"
-#define START_TIMEOUT_US (60 * SECOND_US)
+#define START_TIMEOUT_US (120 * SECOND_US)
 #define MAX_PREFIX 8
 
 struct PrivateLibvirt {
@@ -30,7 +30,7 @@ static const char domain_xml[] =
     "<name>%s</name><memory unit='MiB'>%d</memory><vcpu>1</vcpu>"
     "<os><type arch='x86_64' machine='q35'>hvm</type>"
     "<kernel>%s/vmlinuz</kernel><initrd>%s/initrd.gz</initrd>"
-    "<cmdline>console=ttyS0 quiet psi=1 panic=-1</cmdline></os>"
+    "<cmdline>console=ttyS0 quiet psi=1 panic=-1 no_timer_check</cmdline></os>"
     "<cpu mode='maximum'/>"
     "<devices>"
     "<emulator>%s</emulator>"

@@ -11,7 +11,7 @@
 #include "tests/support/vm-lab.h"
 
 // Boot, and whatever virsh does under emulation.
-#define VIRSH_TIMEOUT_US (INT64_C(60) * 1000000)
+#define VIRSH_TIMEOUT_US (INT64_C(240) * 1000000)
 
 typedef struct PrivateLibvirt PrivateLibvirt;
 

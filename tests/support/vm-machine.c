@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define OBSERVER_TIMEOUT_US (20 * SECOND_US)
+// Saving a machine is one command.
+#define OBSERVER_TIMEOUT_US (120 * SECOND_US)
 
 static json_t *execute(Vm *vm, const char *command, json_t *arguments, GError **error)
 {

@@ -342,7 +342,9 @@ int64_t vm_run_in_background(Vm *vm, const char *command, GError **error)
 
 bool vm_end_background(Vm *vm, int64_t pid, GError **error)
 {
-    g_autofree char *line = g_strdup_printf("kill -9 -%" G_GINT64_FORMAT, pid);
+    g_autofree char *line = g_strdup_printf("while kill -9 -%" G_GINT64_FORMAT " 2>/dev/null; do "
+                                            "usleep 10000; done",
+                                            pid);
     return vm_run(vm, line, VM_COMMAND_TIMEOUT_US, NULL, error) >= 0;
 }
 

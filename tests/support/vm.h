@@ -15,10 +15,10 @@
 #include <sys/types.h>
 
 #define VM_DEFAULT_MEMORY_BYTES (INT64_C(512) << 20)
-// Enough for a boot under TCG on a busy machine.
-#define VM_BOOT_TIMEOUT_US (INT64_C(90) * 1000000)
-// Enough for a command in a guest that is short of memory.
-#define VM_COMMAND_TIMEOUT_US (INT64_C(30) * 1000000)
+// Enough for a boot under TCG on a machine with ten times as much to do as it can.
+#define VM_BOOT_TIMEOUT_US (INT64_C(240) * 1000000)
+// Enough there for a command in a guest that is short of memory.
+#define VM_COMMAND_TIMEOUT_US (INT64_C(240) * 1000000)
 
 // The agent's port, and what QEMU calls its device and its character device.
 #define VM_AGENT_PORT "org.aerostat.memory.0"
@@ -98,7 +98,8 @@ GuestShellResult vm_poll(Vm *vm, int *status, char **output, GError **error);
 // Starts one line in the guest's background. Its output goes to /tmp/PID.out in the guest. Returns
 // the guest's pid, or -1 as vm_run() does.
 int64_t vm_run_in_background(Vm *vm, const char *command, GError **error);
-// Ends a background command and everything it started. No error when it has ended already.
+// Ends a background command and everything it started, and waits until all of it is gone. No error
+// when it has ended already.
 bool vm_end_background(Vm *vm, int64_t pid, GError **error);
 // How often the guest's kernel has killed for lack of memory since it booted; -1 on error.
 int64_t vm_oom_kills(Vm *vm, GError **error);
