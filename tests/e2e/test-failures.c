@@ -89,7 +89,7 @@ static void replace_controller(Scene *scene, int signal_number, int expected_sta
 {
     g_autoptr(GError) error = NULL;
     process_kill(scene->controller, signal_number);
-    assert_int_equal(process_wait(scene->controller, 5 * SECOND_US, &error), expected_status);
+    assert_int_equal(process_wait(scene->controller, CONTROL_TIMEOUT_US, &error), expected_status);
     qmp_session_close(scene->control);
     assert_nothing_moves(scene, before_bytes);
 

@@ -17,10 +17,9 @@ typedef enum Victim { VICTIM_AGENT, VICTIM_CONTROLLER, VICTIM_QEMU, VICTIM_COUNT
 
 static void kill_victim(FaultScene *scene, Victim victim, Vm *vm)
 {
-    g_autoptr(GError) error = NULL;
     switch (victim) {
     case VICTIM_AGENT:
-        vm_run(vm, "killall -9 aerostat-agent", VM_COMMAND_TIMEOUT_US, NULL, &error);
+        fault_kill_agent(vm);
         break;
     case VICTIM_CONTROLLER:
         fault_end_controller(scene, SIGKILL, 128 + SIGKILL);
@@ -30,7 +29,6 @@ static void kill_victim(FaultScene *scene, Victim victim, Vm *vm)
         vm_kill(vm);
         break;
     }
-    assert_no_error(error);
 }
 
 static void test_whoever_is_killed_at_whatever_moment_all_settles_again(void **state)

@@ -8,13 +8,14 @@
 #include "tests/support/scratch.h"
 #include "tests/test.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define COMMAND_US (20 * SECOND_US)
+#define COMMAND_US VM_COMMAND_TIMEOUT_US
 
 static int make_lab(void **state)
 {
@@ -59,10 +60,13 @@ static void test_a_late_answer_is_not_taken_for_the_next(void **state)
     Vm *vm = boot(*state, &(VmOptions){.name = "g", .without_agent = true});
     g_autoptr(GError) error = NULL;
     g_autofree char *output = NULL;
-    int status = vm_run(vm, "sleep 1; echo late; exit 3", 100 * MS_US, NULL, &error);
+    // Stopped, it cannot answer in time.
+    assert_true(vm_stop(vm, &error));
+    int status = vm_run(vm, "echo late; exit 3", 100 * MS_US, NULL, &error);
     assert_int_equal(status, -1);
     assert_error_contains(error, PROTOCOL_ERROR, PROTOCOL_ERROR_TIMEOUT, "in time");
     g_clear_error(&error);
+    assert_true(vm_continue(vm, &error));
     assert_int_equal(vm_run(vm, "echo next", COMMAND_US, &output, &error), 0);
     assert_no_error(error);
     assert_string_equal(output, "next\n");
@@ -206,13 +210,19 @@ static void test_a_log_is_watched_until_the_text_or_the_end(void **state)
     Scratch *scratch = *state;
     g_autoptr(GError) error = NULL;
     g_autofree char *log_path = scratch_path(scratch, "log");
-    const char *const arguments[] = {"sh", "-c", "sleep 0.1; echo ready; sleep 0.1; echo bye",
-                                     NULL};
-    g_autoptr(Process) process =
-        process_start(&(ProcessOptions){.arguments = arguments, .log_path = log_path}, &error);
+    // It says the last word, a little later, when our end of the pipe is closed.
+    const char *const arguments[] = {
+        "sh", "-c", "sleep 0.1; echo ready; read -r word <&3; sleep 0.1; echo bye", NULL};
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    ProcessOptions options = {
+        .arguments = arguments, .log_path = log_path, .fds = &ends[0], .fd_count = 1};
+    g_autoptr(Process) process = process_start(&options, &error);
+    close(ends[0]);
     assert_no_error(error);
     assert_true(process_wait_for_log(process, "ready", COMMAND_US, &error));
     assert_true(process_is_running(process));
+    close(ends[1]);
     assert_false(process_wait_for_log(process, "never", COMMAND_US, &error));
     assert_error_contains(error, PROTOCOL_ERROR, PROTOCOL_ERROR_CLOSED, "bye");
     assert_int_equal(process_wait(process, COMMAND_US, NULL), 0);
@@ -239,7 +249,7 @@ static void test_a_child_dies_with_its_parent(void **state)
     assert_int_equal(waitpid(parent, &status, 0), parent);
     assert_int_equal(status, 0);
     struct pollfd pollfd = {.fd = ends[0], .events = POLLIN};
-    assert_int_equal(poll(&pollfd, 1, 5000), 1);
+    assert_int_equal(poll(&pollfd, 1, COMMAND_US / MS_US), 1);
     close(ends[0]);
 }
 

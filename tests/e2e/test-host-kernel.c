@@ -8,7 +8,7 @@
 
 #define HOST_BYTES (768 * MIB)
 #define HOST_SWAP_BYTES (512 * MIB)
-#define WAIT_TIMEOUT_US (90 * SECOND_US)
+#define WAIT_TIMEOUT_US SETTLE_TIMEOUT_US
 
 #define GROUPS "/sys/fs/cgroup"
 #define SLICE GROUPS "/machine.slice"
@@ -99,6 +99,9 @@ static void start_controller(Vm *host, const char *settings)
     start(host, "exec aerostat-controller >" LOG " 2>&1");
     wait_until(host, "aerostatctl status >/dev/null 2>&1");
     start(host, "exec aerostatctl --json watch >" EVENTS);
+    // It is connected when it tells of what happens.
+    wait_until(host, "{ aerostatctl add nobody /nowhere && aerostatctl remove nobody && "
+                     "grep -q GUEST_REMOVED " EVENTS "; }");
 }
 
 // Starts a QEMU as libvirt does: in a group of its own, its threads in a group below that.
@@ -229,7 +232,8 @@ static void test_guests_follow_their_control_groups_limit(void **state)
     wait_for_reports(host, 2);
     wait_until_within(host, 400 * MIB);
     assert_int_equal(host_bytes(host, "sum-actual"), 256 * MIB);
-    run(host, "ls -l /proc/$(pidof aerostat-controller)/fd | grep -q " SLICE "/memory.pressure");
+    wait_until(host,
+               "ls -l /proc/$(pidof aerostat-controller)/fd | grep -q " SLICE "/memory.pressure");
     lower_with_room_made(host);
     lower_with_swap(host);
     lower_too_far(host);
@@ -237,10 +241,12 @@ static void test_guests_follow_their_control_groups_limit(void **state)
 
 // --- pressure and the last resort -------------------------------------------------------------
 
-// Takes what is available but `left_bytes`, and holds it.
+// Takes what is available but `left_bytes`, and holds it. The kernel is asked how much that is:
+// what the controller knows is a moment old.
 static void take_all_but(Vm *host, int64_t left_bytes)
 {
-    int64_t bytes = host_bytes(host, "available") - left_bytes;
+    g_autofree char *available = ask(host, "sed -n 's/^MemAvailable:[^0-9]*//p' /proc/meminfo");
+    int64_t bytes = g_ascii_strtoll(available, NULL, 10) * 1024 - left_bytes;
     g_autofree char *line = g_strdup_printf("exec load touch %" G_GINT64_FORMAT, MAX(bytes, 0));
     g_autofree char *done =
         g_strdup_printf("grep -q ended-us /tmp/%" G_GINT64_FORMAT ".out", start(host, line));
@@ -295,7 +301,7 @@ test_a_guest_that_gives_nothing_is_reclaimed_from_when_nothing_else_is_left(void
     assert_string_equal(json_word(data, "name"), "alpha");
     assert_string_equal(json_word(data, "group"), "/machine.slice/alpha.scope/libvirt");
     assert_in_range(bytes, excess_bytes - NOISE_BYTES, excess_bytes);
-    run(host, "grep -q 'warning: alpha: gives nothing and the host is critical' " LOG);
+    wait_until(host, "grep -q 'warning: alpha: gives nothing and the host is critical' " LOG);
     wait_until(host, "grep -q 'of it was reclaimed' " LOG);
 
     int64_t left_bytes = status_bytes(host, "alpha", "RssAnon");

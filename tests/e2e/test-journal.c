@@ -9,8 +9,8 @@
 
 #define GUEST_BYTES (1024 * MIB)
 #define BUDGET_BYTES (2 * GUEST_BYTES - 700 * MIB)
-#define SPIKE_TIMEOUT_US (60 * SECOND_US)
-#define REPLAY_TIMEOUT_US (20 * SECOND_US)
+#define SPIKE_TIMEOUT_US SETTLE_TIMEOUT_US
+#define REPLAY_TIMEOUT_US (120 * SECOND_US)
 #define QUIET_US (10 * SECOND_US)
 
 // Starts the controller with a journal, whose path is returned.

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 // Boot, three questions and the end of the domain.
-#define COMMANDS_TIMEOUT_US (VM_BOOT_TIMEOUT_US + 30 * SECOND_US)
+#define COMMANDS_TIMEOUT_US (VM_BOOT_TIMEOUT_US + 120 * SECOND_US)
 #define NOBODY "65534"
 
 // The shell's port is there because the guest waits for it; nobody is connected.
@@ -38,7 +38,7 @@ static const char domain_xml[] =
 
 // What virsh does, one command after the other; the first waits for the agent.
 static const char commands[] =
-    "event --domain alpha --event agent-lifecycle --timeout 90;"
+    "event --domain alpha --event agent-lifecycle --timeout 240;"
     "qemu-agent-command alpha '{\"execute\":\"guest-ping\"}';"
     "qemu-agent-command alpha '{\"execute\":\"guest-sync\",\"arguments\":{\"id\":4711}}';"
     "qemu-agent-command alpha '{\"execute\":\"guest-info\"}';"
@@ -81,7 +81,7 @@ static void prepare(const VmLab *lab)
     copy_image(lab, "usr.squashfs");
     if (geteuid() == 0) {
         const char *const arguments[] = {"chown", "-R", NOBODY ":" NOBODY, folder, NULL};
-        assert_int_equal(process_run(arguments, 10 * SECOND_US, NULL, NULL, NULL), 0);
+        assert_int_equal(process_run(arguments, CONTROL_TIMEOUT_US, NULL, NULL, NULL), 0);
     }
 }
 

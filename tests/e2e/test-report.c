@@ -116,7 +116,7 @@ static void test_the_balloon_in_a_report_is_what_qemu_took(void **state)
     Vm *vm;
     lab_boot(*state, &vm, 1, 512 * MIB);
     vm_set_target(vm, 300 * MIB, &error);
-    vm_wait_actual(vm, 300 * MIB, 300 * MIB, 30 * SECOND_US, &error);
+    vm_wait_actual(vm, 300 * MIB, 300 * MIB, SETTLE_TIMEOUT_US, &error);
     assert_no_error(error);
     MemoryReport report;
     report_beside_proc(vm, &report);
