@@ -15,6 +15,10 @@ name=$(basename "$program")
 found=build/fuzz/$name
 dictionary=tests/fuzz/dictionaries/$name.dict
 mkdir -p "$found"
+if [ $# -eq 0 ] && [ -z "${FUZZ_SECONDS:-}" ]; then
+    # The same short run each time: what it finds is a change's doing, not luck's.
+    set -- -seed=1
+fi
 if [ -e "$dictionary" ]; then
     set -- "-dict=$dictionary" "$@"
 fi
