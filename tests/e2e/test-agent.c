@@ -18,10 +18,10 @@
 // How long tasks have waited for memory since the guest booted, in microseconds.
 #define STALLED_US "$(sed -n 's/^some.*total=//p' /proc/pressure/memory)"
 
-static Vm *boot(void **state, int64_t zram_bytes)
+static Vm *boot(void **state)
 {
     g_autoptr(GError) error = NULL;
-    VmOptions options = {.name = "alpha", .memory_bytes = SMALL_BYTES, .zram_bytes = zram_bytes};
+    VmOptions options = {.name = "alpha", .memory_bytes = SMALL_BYTES};
     Vm *vm = vm_lab_add(*state, &options, &error);
     assert_no_error(error);
     vm_lab_wait_ready(*state, &error);
@@ -69,10 +69,15 @@ static MemoryReport receive_report(AgentWire *wire)
 
 static void test_a_stall_is_told_when_no_sample_is_due(void **state)
 {
-    Vm *vm = boot(state, 128 * MIB);
+    Vm *vm = boot(state);
     AgentWire wire;
     // Its tasks stall before anybody listens: however long that takes, it is not within the 10 s.
-    start(vm, "while :; do load touch 280M --hold 0; done");
+    run(vm,
+        "mkdir /tmp/groups && mount -t cgroup2 none /tmp/groups && cd /tmp/groups && "
+        "echo +memory >cgroup.subtree_control && mkdir stalled && echo 4M >stalled/memory.high && "
+        "echo 0 >stalled/memory.swap.max",
+        NULL);
+    start(vm, "echo $$ >/tmp/groups/stalled/cgroup.procs; exec load touch 64M");
     run(vm,
         "from=" STALLED_US "; until [ " STALLED_US " -gt $((from + 100000)) ]; do "
         "usleep 10000; done",
@@ -92,7 +97,7 @@ static void test_a_stall_is_told_when_no_sample_is_due(void **state)
 
 static void test_a_process_killed_for_want_of_memory_is_told_as_pressure(void **state)
 {
-    Vm *vm = boot(state, 0);
+    Vm *vm = boot(state);
     AgentWire wire;
     subscribe(vm, &wire, SUBSCRIBE);
     MemoryReport first = receive_report(&wire);
@@ -112,7 +117,7 @@ static void test_a_process_killed_for_want_of_memory_is_told_as_pressure(void **
 
 static void test_its_memory_is_locked_and_the_oom_killer_spares_it(void **state)
 {
-    Vm *vm = boot(state, 0);
+    Vm *vm = boot(state);
     AgentWire wire;
     run(vm, "stop-agent; aerostat-agent </dev/null >/tmp/agent.log 2>&1 &", NULL);
     subscribe(vm, &wire, SUBSCRIBE);
@@ -137,7 +142,7 @@ static void test_its_memory_is_locked_and_the_oom_killer_spares_it(void **state)
 
 static void test_without_privileges_it_serves_and_says_what_it_lacks(void **state)
 {
-    Vm *vm = boot(state, 0);
+    Vm *vm = boot(state);
     AgentWire wire;
     run(vm,
         "stop-agent; chmod 666 /dev/vport*; mkdir -p /etc; "
