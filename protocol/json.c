@@ -128,11 +128,19 @@ json_t *json_qemu_message_parse(const char *text, size_t length, GError **error)
     return message;
 }
 
+// Most messages are shorter: they are walked through once, not to learn their length first.
+#define SHORT_BYTES 1024
+
 char *json_message_format(const json_t *message)
 {
-    size_t length = json_dumpb(message, NULL, 0, JSON_COMPACT);
+    char brief[SHORT_BYTES];
+    size_t length = json_dumpb(message, brief, sizeof(brief), JSON_COMPACT);
     char *text = g_malloc(length + 2);
-    json_dumpb(message, text, length, JSON_COMPACT);
+    if (length <= sizeof(brief)) {
+        memcpy(text, brief, length);
+    } else {
+        json_dumpb(message, text, length, JSON_COMPACT);
+    }
     text[length] = '\n';
     text[length + 1] = '\0';
     return text;
