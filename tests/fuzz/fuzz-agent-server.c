@@ -4,9 +4,12 @@
 // message on a line of its own, and it is ready for the next client.
 //
 // A byte 0x01 in the input ends a piece: the agent has its turn before the next.
+#include "agent/fault-watch.h"
 #include "agent/server.h"
 #include "protocol/json.h"
+#include "protocol/transport/meminfo.h"
 #include "tests/fuzz/virtual-loop.h"
+#include "tests/fuzz/virtual-socket.h"
 
 #include <glib/gstdio.h>
 #include <stdlib.h>
@@ -17,10 +20,80 @@
 #define TURNS_A_PIECE 4
 #define TURN_US INT64_C(2000)
 #define MOMENTS 4
+#define MIB (INT64_C(1) << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// A kernel's files that are quick to read, for the time of the program.
+// --- the kernel -------------------------------------------------------------------------------
+
+// In the place of libproc2: memory that comes and goes with the time.
+struct Meminfo {
+    int64_t total_bytes;
+};
+
+Meminfo *meminfo_new(GError **error)
+{
+    (void)error;
+    Meminfo *meminfo = g_new0(Meminfo, 1);
+    meminfo->total_bytes = 1024 * MIB;
+    return meminfo;
+}
+
+void meminfo_free(Meminfo *meminfo)
+{
+    g_free(meminfo);
+}
+
+bool meminfo_read(Meminfo *meminfo, MemoryReport *report, GError **error)
+{
+    (void)error;
+    int64_t available_bytes = (256 + 64 * (g_get_monotonic_time() / TURN_US % 4)) * MIB;
+    memory_report_set(report, REPORT_MEMORY_TOTAL, meminfo->total_bytes);
+    memory_report_set(report, REPORT_MEMORY_FREE, available_bytes / 2);
+    memory_report_set(report, REPORT_MEMORY_AVAILABLE, available_bytes);
+    return true;
+}
+
+// In the place of perf's events: memory is touched all the time.
+struct FaultWatch {
+    FaultWatchFired *fired;
+    void *context;
+    bool armed;
+};
+
+static FaultWatch *fault_watch; // there is one at most
+
+FaultWatch *fault_watch_new(FaultWatchFired *fired, void *context, GError **error)
+{
+    (void)error;
+    g_assert_null(fault_watch);
+    fault_watch = g_new0(FaultWatch, 1);
+    *fault_watch = (FaultWatch){.fired = fired, .context = context, .armed = true};
+    return fault_watch;
+}
+
+void fault_watch_free(FaultWatch *watch)
+{
+    if (watch) {
+        fault_watch = NULL;
+        g_free(watch);
+    }
+}
+
+void fault_watch_arm(FaultWatch *watch)
+{
+    watch->armed = true;
+}
+
+static void touch_memory(void)
+{
+    if (fault_watch && fault_watch->armed) {
+        fault_watch->armed = false;
+        fault_watch->fired(fault_watch->context);
+    }
+}
+
+// Its files that are quick to read, for the time of the program.
 static char *root;
 
 static void remove_root(void)
@@ -74,7 +147,8 @@ static void check_answers(int fd, GString *partial)
 static void take_turns(int fd, GString *partial)
 {
     for (int i = 0; i < TURNS_A_PIECE; i++) {
-        virtual_loop_pass(TURN_US, MOMENTS);
+        virtual_loop_pass(TURN_US, 0, MOMENTS);
+        touch_memory();
         g_main_context_iteration(NULL, FALSE);
         check_answers(fd, partial);
     }
@@ -93,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fds[2];
     bool ended = false;
     g_autoptr(GString) partial = g_string_new(NULL);
-    g_assert_true(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+    virtual_socket_pair(fds);
     agent_server_serve(server, fds[0], on_end, &ended);
     while (size > 0) {
         const uint8_t *end = memchr(data, 0x01, size);
@@ -106,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     close(fds[1]);
     while (!ended) {
-        virtual_loop_pass(TURN_US, MOMENTS);
+        virtual_loop_pass(TURN_US, 0, MOMENTS);
     }
     agent_server_free(server);
     return 0;

@@ -118,7 +118,10 @@ static void end_piece(Seen *seen, uint8_t end)
     if (end == 0x02) {
         drop(seen);
     }
-    virtual_loop_pass(end == 0x02 ? RECONNECTION_US : end == 0x03 ? DEADLINE_US : TURN_US, MOMENTS);
+    virtual_loop_pass(end == 0x02   ? RECONNECTION_US
+                      : end == 0x03 ? DEADLINE_US
+                                    : TURN_US,
+                      0, MOMENTS);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -9,8 +9,8 @@
 
 #define HOST_GAME_GUESTS 3
 // So many moments at which something is due are played in a stretch of time, and in a game.
-#define HOST_GAME_STRETCH_MOMENTS 30U
-#define HOST_GAME_MOMENTS 150U
+#define HOST_GAME_STRETCH_MOMENTS 16U
+#define HOST_GAME_MOMENTS 80U
 
 // One move: four bytes of the input. The first record is the opening (host_game_begin()).
 typedef struct HostGameMove {

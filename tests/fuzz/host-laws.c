@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fuzz/host-laws.h"
 
+#include <string.h>
+
 static HostLawsGuest look_at(const Guest *guest)
 {
     GuestHolding holding = guest_holding(guest, g_get_monotonic_time());
@@ -25,6 +27,16 @@ void host_laws_note(HostLaws *laws, const Controller *controller)
     for (guint i = 0; i < guests->len; i++) {
         laws->guests[i] = look_at(g_ptr_array_index(guests, i));
     }
+}
+
+const HostLawsGuest *host_laws_find(const HostLaws *laws, const char *name)
+{
+    for (guint i = 0; i < laws->count; i++) {
+        if (strcmp(laws->guests[i].guest->config->name, name) == 0) {
+            return &laws->guests[i];
+        }
+    }
+    return NULL;
 }
 
 // What was known of the guest before the step; NULL: there was no such guest.

@@ -30,6 +30,9 @@ typedef struct HostLaws {
 // controller.
 void host_laws_note(HostLaws *laws, const Controller *controller);
 
+// What was noted of the guest, or NULL. Holds until the next note.
+const HostLawsGuest *host_laws_find(const HostLaws *laws, const char *name);
+
 // After a step: what was commanded in it is lawful, or the program ends. Takes note again.
 //
 // L1: no target above max but where a guest that must not be moved is already; and none is left

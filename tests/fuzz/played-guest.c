@@ -11,8 +11,9 @@
 
 // What is said late is kept so far.
 #define MOST_LATE_BYTES ((size_t)64 * 1024)
-// A line that the controller sends.
+// A line that the controller sends, and one that is sent to it.
 #define MOST_LINE_BYTES ((size_t)4 * 1024)
+#define MOST_MESSAGE_BYTES 1024
 #define KIB INT64_C(1024)
 
 // --- connections ------------------------------------------------------------------------------
@@ -74,14 +75,35 @@ void played_peer_send_raw(PlayedPeer *peer, const char *bytes, size_t length)
 
 void played_peer_printf(PlayedPeer *peer, const char *format, ...)
 {
+    char text[MOST_MESSAGE_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    int length = g_vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    played_peer_send(peer, text, strlen(text));
+    g_assert_cmpint(length, <, MOST_MESSAGE_BYTES);
+    played_peer_send(peer, text, (size_t)length);
 }
 
-// Takes in what has come, and answers it line by line.
+// Answers whole lines. An answer that nobody takes may end the connection.
+static void answer_lines(PlayedPeer *peer)
+{
+    const GString *input = peer->input;
+    size_t from = 0;
+    char *newline;
+    while (from < input->len && (newline = memchr(input->str + from, '\n', input->len - from))) {
+        const char *line = input->str + from;
+        *newline = '\0';
+        from = (size_t)(newline - input->str) + 1;
+        // What the controller has asked and waits for is bounded.
+        peer->unanswered += peer->manner == PLAYED_LATE;
+        g_assert_cmpuint(peer->unanswered, <=, LIMIT_PENDING_COMMANDS);
+        peer->answer(peer->guest, line);
+    }
+    g_string_erase(peer->input, 0, (gssize)MIN(from, input->len));
+    g_assert_cmpuint(input->len, <, MOST_LINE_BYTES);
+}
+
+// Takes in what has come.
 static void on_readable(uint32_t events, void *context)
 {
     (void)events;
@@ -93,16 +115,7 @@ static void on_readable(uint32_t events, void *context)
         return;
     }
     g_string_append_len(peer->input, chunk, count);
-    char *newline;
-    while ((newline = memchr(peer->input->str, '\n', peer->input->len))) {
-        g_autofree char *line = g_strndup(peer->input->str, (gsize)(newline - peer->input->str));
-        g_string_erase(peer->input, 0, newline - peer->input->str + 1);
-        // What the controller has asked and waits for is bounded.
-        peer->unanswered += peer->manner == PLAYED_LATE;
-        g_assert_cmpuint(peer->unanswered, <=, LIMIT_PENDING_COMMANDS);
-        peer->answer(peer->guest, line);
-    }
-    g_assert_cmpuint(peer->input->len, <, MOST_LINE_BYTES);
+    answer_lines(peer);
 }
 
 static void listen_to(PlayedPeer *peer)

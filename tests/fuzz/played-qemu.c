@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define PAGE_BYTES 4096
+// What a command returns, in JSON.
+#define VALUE_SIZE 256
 
 // --- what happens to it -----------------------------------------------------------------------
 
@@ -113,74 +115,89 @@ static void set_target(PlayedGuest *guest, int64_t target_bytes)
 }
 
 // What the guest's driver tells QEMU.
-static char *stats_of(PlayedGuest *guest)
+static void write_stats(PlayedGuest *guest, char value[VALUE_SIZE])
 {
     int64_t held_bytes = played_guest_held(guest);
     int64_t free_bytes = MAX(held_bytes - guest->used_bytes, 0);
     int64_t seconds = g_get_real_time() / G_USEC_PER_SEC;
-    return g_strdup_printf(
-        "{\"last-update\":%" G_GINT64_FORMAT ",\"stats\":{\"stat-total-memory\":%" G_GINT64_FORMAT
-        ",\"stat-available-memory\":%" G_GINT64_FORMAT ",\"stat-free-memory\":%" G_GINT64_FORMAT
-        ",\"stat-swap-in\":18446744073709551615}}",
-        seconds, held_bytes, free_bytes, free_bytes);
+    g_snprintf(value, VALUE_SIZE,
+               "{\"last-update\":%" G_GINT64_FORMAT
+               ",\"stats\":{\"stat-total-memory\":%" G_GINT64_FORMAT
+               ",\"stat-available-memory\":%" G_GINT64_FORMAT
+               ",\"stat-free-memory\":%" G_GINT64_FORMAT ",\"stat-swap-in\":18446744073709551615}}",
+               seconds, held_bytes, free_bytes, free_bytes);
 }
 
-static char *qom_value(PlayedGuest *guest, const char *line)
+static bool write_qom(PlayedGuest *guest, const char *line, char value[VALUE_SIZE])
 {
     if (!guest->has_device) {
-        return NULL;
+        return false;
     }
     if (asks(line, "\"qom-list\"")) {
-        return g_strdup("[{\"name\":\"b0\",\"type\":\"child<virtio-balloon-pci>\"}]");
-    }
-    if (asks(line, "\"qom-set\"")) {
+        g_strlcpy(value, "[{\"name\":\"b0\",\"type\":\"child<virtio-balloon-pci>\"}]", VALUE_SIZE);
+    } else if (asks(line, "\"qom-set\"")) {
         guest->stats_interval_s = number_behind(line, "\"value\":");
-        return g_strdup("{}");
+    } else if (asks(line, "polling")) {
+        g_snprintf(value, VALUE_SIZE, "%" G_GINT64_FORMAT, guest->stats_interval_s);
+    } else {
+        write_stats(guest, value);
     }
-    return asks(line, "polling") ? g_strdup_printf("%" G_GINT64_FORMAT, guest->stats_interval_s)
-                                 : stats_of(guest);
+    return true;
 }
 
-static char *balloon_value(PlayedGuest *guest, const char *line)
+static bool write_balloon(PlayedGuest *guest, const char *line, char value[VALUE_SIZE])
 {
     if (!guest->has_device) {
-        return NULL;
+        return false;
     }
     if (asks(line, "\"balloon\"")) {
         int64_t target_bytes = number_behind(line, "\"value\":");
         if (target_bytes > 0) {
             set_target(guest, target_bytes);
         }
-        return target_bytes > 0 ? g_strdup("{}") : NULL;
+        return target_bytes > 0;
     }
     played_guest_held(guest);
     guest->truthful &= !guest->lies;
-    return guest->lies ? g_strdup_printf("{\"actual\":%s}", guest->lies)
-                       : g_strdup_printf("{\"actual\":%" G_GINT64_FORMAT "}", guest->told_bytes);
+    if (guest->lies) {
+        g_snprintf(value, VALUE_SIZE, "{\"actual\":%s}", guest->lies);
+    } else {
+        g_snprintf(value, VALUE_SIZE, "{\"actual\":%" G_GINT64_FORMAT "}", guest->told_bytes);
+    }
+    return true;
 }
 
-// What a command returns; NULL: an error. Carries it out.
-static char *value_of(PlayedGuest *guest, const char *line)
+static void write_size(PlayedGuest *guest, char value[VALUE_SIZE])
+{
+    guest->truthful &= !guest->lies_size;
+    if (guest->lies_size) {
+        g_snprintf(value, VALUE_SIZE, "{\"base-memory\":%s}", guest->lies_size);
+    } else {
+        g_snprintf(value, VALUE_SIZE,
+                   "{\"base-memory\":%" G_GINT64_FORMAT ",\"plugged-memory\":%" G_GINT64_FORMAT "}",
+                   guest->size_bytes, guest->plugged_bytes);
+    }
+}
+
+// Carries out a command; false: an error. What it returns is in `value`, which is an empty object
+// before.
+static bool carry_out(PlayedGuest *guest, const char *line, char value[VALUE_SIZE])
 {
     if (asks(line, "balloon\"")) {
-        return balloon_value(guest, line);
+        return write_balloon(guest, line, value);
     }
     if (asks(line, "\"qom-")) {
-        return qom_value(guest, line);
+        return write_qom(guest, line, value);
     }
     if (asks(line, "query-memory-size-summary")) {
-        guest->truthful &= !guest->lies_size;
-        return guest->lies_size ? g_strdup_printf("{\"base-memory\":%s}", guest->lies_size)
-                                : g_strdup_printf("{\"base-memory\":%" G_GINT64_FORMAT
-                                                  ",\"plugged-memory\":%" G_GINT64_FORMAT "}",
-                                                  guest->size_bytes, guest->plugged_bytes);
+        write_size(guest, value);
+    } else if (asks(line, "query-status")) {
+        g_snprintf(value, VALUE_SIZE, "{\"status\":\"any\",\"running\":%s}",
+                   guest->running ? "true" : "false");
+    } else if (asks(line, "query-migrate")) {
+        g_snprintf(value, VALUE_SIZE, "{\"status\":\"%s\"}", guest->migration);
     }
-    if (asks(line, "query-status")) {
-        return g_strdup_printf("{\"status\":\"any\",\"running\":%s}",
-                               guest->running ? "true" : "false");
-    }
-    return asks(line, "query-migrate") ? g_strdup_printf("{\"status\":\"%s\"}", guest->migration)
-                                       : g_strdup("{}");
+    return true;
 }
 
 void played_qemu_answer(PlayedGuest *guest, const char *line)
@@ -191,11 +208,12 @@ void played_qemu_answer(PlayedGuest *guest, const char *line)
     g_assert_true(line[0] == '{');
     // A balloon that is there and is said not to be: no word of it is true.
     guest->truthful &= !refused || !asks(line, "balloon\"");
-    g_autofree char *value = refused ? NULL : value_of(guest, line);
+    char value[VALUE_SIZE] = "{}";
+    bool done = !refused && carry_out(guest, line, value);
     if (monitor->manner == PLAYED_SILENT) {
         return;
     }
-    if (value) {
+    if (done) {
         played_peer_printf(monitor, "{\"return\":%s,\"id\":%" G_GINT64_FORMAT "}\r\n", value, id);
     } else {
         played_peer_printf(monitor,

@@ -5,8 +5,9 @@
 // it.
 //
 // The clock moves only when it is told to, from one moment at which something is due to the next,
-// so that hours cost nothing and the same input gives the same run. A connection is a socket pair
-// whose other end the fuzzer holds. The log goes nowhere; a critical message ends the program.
+// so that hours cost nothing and the same input gives the same run. A connection is a pair of
+// virtual sockets whose other end the fuzzer holds. The log goes nowhere; a critical message ends
+// the program.
 #pragma once
 
 #include <glib.h>
@@ -32,5 +33,7 @@ void virtual_loop_begin(const VirtualWorld *world, void *context);
 // Lets everything go on until nothing is left to do at this moment.
 void virtual_loop_rest(void);
 // Lets time pass, and things happen at their moments: as many as `most_moments`, after which the
-// clock leaps to the end, as it does for a program that was stopped. How many moments there were.
-unsigned virtual_loop_pass(int64_t us, unsigned most_moments);
+// clock leaps to the end, as it does for a program that was stopped. From one moment to the next it
+// goes by `stride_us` at least, twice as far each time, up to a second: more and more is late, as
+// on a busy machine, and long stretches have few moments. 0: nothing is late. How many there were.
+unsigned virtual_loop_pass(int64_t us, int64_t stride_us, unsigned most_moments);
