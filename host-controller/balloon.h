@@ -56,7 +56,7 @@ typedef struct Balloon {
 // Takes the balloon as it is found; sends and expects nothing.
 void balloon_adopt(Balloon *balloon, int64_t actual_bytes);
 
-// Takes over a balloon that somebody else may have told anything meanwhile: where it is is where it
+// Takes over a balloon whose target may have become any other meanwhile: where it is is where it
 // is meant to be, but it counts with all of the guest's `size_bytes` until a target was sent and
 // confirmed.
 void balloon_take_over(Balloon *balloon, int64_t size_bytes);

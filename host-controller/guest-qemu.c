@@ -19,6 +19,19 @@
 
 // --- what QEMU is asked -----------------------------------------------------------------------
 
+// QEMU counts the pages in the balloon: when memory was plugged in, the guest's target has moved
+// by as much.
+static void follow_size(Guest *guest)
+{
+    if (guest->balloon.restarted) {
+        guest_restart(guest);
+    } else if (guest->balloon.commands > 0) {
+        balloon_take_over(&guest->balloon, guest->size_bytes);
+        guest->target_in_doubt = true;
+    }
+    guest_changed(guest, GUEST_URGENCY_SOON);
+}
+
 static void on_memory_size(const json_t *value, const GError *error, void *context)
 {
     Guest *guest = context;
@@ -35,10 +48,7 @@ static void on_memory_size(const json_t *value, const GError *error, void *conte
     json_member_int(value, "plugged-memory", 0, POLICY_MAX_BYTES / 2, &plugged_bytes, NULL);
     if (guest->size_bytes != base_bytes + plugged_bytes) {
         guest->size_bytes = base_bytes + plugged_bytes;
-        if (guest->balloon.restarted) {
-            guest_restart(guest);
-        }
-        guest_changed(guest, GUEST_URGENCY_SOON);
+        follow_size(guest);
     }
 }
 

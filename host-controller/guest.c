@@ -36,11 +36,11 @@ static void on_balloon(const json_t *value, const GError *error, void *context);
 
 void guest_ask_balloon(Guest *guest)
 {
+    // Memory plugged in changes QEMU's word as well. It is not to be mistaken for a driver's.
+    if (guest->balloon.restarted) {
+        guest_ask_size(guest);
+    }
     if (!guest->asking && qmp_client_is_ready(guest->qmp)) {
-        // Memory plugged in changes QEMU's word as well. It is not to be mistaken for a driver's.
-        if (guest->balloon.restarted) {
-            guest_ask_size(guest);
-        }
         // A target that QEMU may not have is one that no reading belongs to.
         guest->asked_at = guest->balloon.commands - guest->target_in_doubt;
         guest->asking = qmp_client_execute(guest->qmp, "query-balloon", NULL, on_balloon, guest);

@@ -35,13 +35,6 @@ static void set_target(Rig *rig, const RigGuest *guest, int64_t bytes)
 
 // --- lost on the way --------------------------------------------------------------------------
 
-static int64_t ceiling_of(Rig *rig, const RigGuest *guest)
-{
-    g_autoptr(json_t) plan = rig_ask(rig, "query-plan", json_pack("{s:s}", "name", guest->name));
-    json_t *planned = json_array_get(json_object_get(plan, "guests"), 0);
-    return json_integer_value(json_object_get(planned, "ceiling"));
-}
-
 // The guest may go on to the target before it: as long as the lower one cannot be sent again, all
 // that it was promised counts.
 static void test_a_lowered_target_that_was_lost_does_not_count(void **state)
@@ -65,10 +58,10 @@ static void test_a_lowered_target_that_was_lost_does_not_count(void **state)
     fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
     wait_for(fake_qemu_count(guest->qemu, "query-balloon") > asked, PATIENCE_US);
     rig_wait_for_plans(rig);
-    assert_int_equal(ceiling_of(rig, guest), GIB);
+    assert_int_equal(rig_ceiling_bytes(rig, guest), GIB);
     fake_qemu_set_rate(guest->qemu, GIB);
     fake_qemu_set_running(guest->qemu, true);
-    wait_for(ceiling_of(rig, guest) == 400 * MIB, PATIENCE_US);
+    wait_for(rig_ceiling_bytes(rig, guest) == 400 * MIB, PATIENCE_US);
 }
 
 // --- stalled ----------------------------------------------------------------------------------

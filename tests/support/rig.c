@@ -326,6 +326,13 @@ const char *rig_guest_text(Rig *rig, const RigGuest *guest, const char *name)
     return g_intern_string(text ? text : "");
 }
 
+int64_t rig_ceiling_bytes(Rig *rig, const RigGuest *guest)
+{
+    g_autoptr(json_t) plan = rig_ask(rig, "query-plan", json_pack("{s:s}", "name", guest->name));
+    const json_t *planned = json_array_get(json_object_get(plan, "guests"), 0);
+    return json_integer_value(json_object_get(planned, "ceiling"));
+}
+
 static bool is_event(const json_t *message, const char *name, const RigGuest *guest)
 {
     const char *event = json_string_value(json_object_get(message, "event"));

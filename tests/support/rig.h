@@ -98,6 +98,8 @@ json_t *rig_query_guest(Rig *rig, const RigGuest *guest);
 bool rig_has_heard_all(Rig *rig, const RigGuest *guest);
 // Member `name` of the guest as query-guest shows it, a text (or "" when it is absent); interned.
 const char *rig_guest_text(Rig *rig, const RigGuest *guest, const char *name);
+// The most the guest may hold, as the last plan counted with it.
+int64_t rig_ceiling_bytes(Rig *rig, const RigGuest *guest);
 // Whether an event called `name` came (for `guest`, unless that is NULL) since the last call for
 // it; drops the events before it.
 bool rig_had_event(Rig *rig, const char *name, const RigGuest *guest);
