@@ -138,7 +138,9 @@ static void on_stalled(Guest *guest, int64_t now_us)
     int64_t min_bytes;
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
-    guest_send_target(guest, policy_clamp(balloon->actual_bytes, min_bytes, max_bytes), now_us);
+    int64_t stays_bytes = policy_clamp(balloon->actual_bytes, min_bytes, max_bytes);
+    // What it lacks of its min is for a plan to promise.
+    guest_send_target(guest, policy_min(stays_bytes, balloon->ceiling_bytes), now_us);
 }
 
 // The guest's kernel ran short and took memory back, whatever its target is. It keeps that for now,

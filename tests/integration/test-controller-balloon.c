@@ -79,6 +79,21 @@ static void test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived(vo
     assert_string_equal(rig_guest_text(rig, guest, "state"), "stalled");
 }
 
+static void test_a_guest_that_stalls_below_its_min_is_promised_no_more(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = rig_add(rig, "guest", 300 * MIB, NULL);
+    fake_qemu_set_rate(guest->qemu, 0);
+    rig_run(rig, 600 * MIB);
+    fake_agent_grow(guest->agent, 800 * MIB, GIB);
+    wait_for(fake_qemu_target_bytes(guest->qemu) > 300 * MIB, PATIENCE_US);
+    json_decref(
+        rig_ask(rig, "set-policy", json_pack("{s:s, s:I}", "name", guest->name, "min", 900 * MIB)));
+    wait_for(rig_had_event(rig, "GUEST_STALLED", guest), PATIENCE_US);
+    rig_wait_until_calm(rig, 500 * MS_US);
+    assert_true(rig->most_held_bytes <= 600 * MIB);
+}
+
 static void test_a_guest_that_does_not_give_is_given_what_it_asks_for_all_the_same(void **state)
 {
     Rig *rig = *state;
@@ -237,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_lowered_target_that_was_lost_does_not_count),
         TEST(test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived),
+        TEST(test_a_guest_that_stalls_below_its_min_is_promised_no_more),
         TEST(test_a_guest_that_does_not_give_is_given_what_it_asks_for_all_the_same),
         TEST(test_a_stalled_guest_is_not_asked_to_give_until_it_is_tried_again),
         TEST(test_a_shrink_that_meets_pressure_stops_at_once_and_gives_back),
