@@ -26,8 +26,7 @@ static void follow_size(Guest *guest)
     if (guest->balloon.restarted) {
         guest_restart(guest);
     } else if (guest->balloon.commands > 0) {
-        balloon_take_over(&guest->balloon, guest->size_bytes);
-        guest->target_in_doubt = true;
+        guest_doubt_target(guest);
     }
     guest_changed(guest, GUEST_URGENCY_SOON);
 }

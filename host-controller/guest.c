@@ -238,6 +238,12 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
     arm_poll(guest, now_us);
 }
 
+void guest_doubt_target(Guest *guest)
+{
+    balloon_take_over(&guest->balloon, guest->size_bytes);
+    guest->target_in_doubt = true;
+}
+
 void guest_restart(Guest *guest)
 {
     if (guest_is_known(guest) && guest->has_balloon) {
@@ -326,8 +332,7 @@ void guest_set_managed(Guest *guest, const bool *managed)
     guest_settings_changed(guest);
     if (!before && guest->has_balloon) {
         if (!guest->balloon.restarted) {
-            balloon_take_over(&guest->balloon, guest->size_bytes);
-            guest->target_in_doubt = true;
+            guest_doubt_target(guest);
         }
         guest_ask_life(guest);
         guest_ask_balloon(guest);

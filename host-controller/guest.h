@@ -107,7 +107,7 @@ struct Guest {
     int64_t size_bytes;   // 0: not known
     int64_t life_us;      // when these were last asked for, but for the balloon
     Balloon balloon;
-    bool target_in_doubt; // the connection was lost: QEMU may not have the target
+    bool target_in_doubt; // QEMU may not have the target; it is sent again
     bool asking;          // a query-balloon is on its way
     unsigned asked_at;    // balloon.commands when it was sent
     Timer *poll_timer;
@@ -254,6 +254,9 @@ void guest_ask_life(Guest *guest);
 void guest_ask_size(Guest *guest);
 // Drops what the guest said of itself.
 void guest_forget_report(Guest *guest);
+// QEMU may have another target than the guest was last sent: until it is sent one again, the guest
+// counts with all its memory.
+void guest_doubt_target(Guest *guest);
 // The guest starts anew with all its memory.
 void guest_restart(Guest *guest);
 // Looks whether what the guest gave back has come back to the host, if that is due.

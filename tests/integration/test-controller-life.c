@@ -97,15 +97,22 @@ static RigGuest *start_small(Rig *rig)
     return guest;
 }
 
-static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(void **state)
+// The same has been reset, its kernel has not come to its driver, and its agent says nothing.
+static RigGuest *start_reset(Rig *rig)
 {
-    Rig *rig = *state;
     RigGuest *guest = start_small(rig);
     fake_agent_set_silent(guest->agent, true);
     wait_for(rig_has_heard_all(rig, guest), PATIENCE_US);
     fake_qemu_set_driver(guest->qemu, false);
     fake_qemu_reset_guest(guest->qemu);
     wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    return guest;
+}
+
+static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_reset(rig);
     assert_int_equal(host_bytes(rig, "sum-actual"), GIB);
     // It boots with all it has, and is shrunk again when it has said what it needs.
     wait_for(fake_qemu_target_bytes(guest->qemu) == GIB, PATIENCE_US);
@@ -121,12 +128,7 @@ static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(voi
 static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word(void **state)
 {
     Rig *rig = *state;
-    RigGuest *guest = start_small(rig);
-    fake_agent_set_silent(guest->agent, true);
-    wait_for(rig_has_heard_all(rig, guest), PATIENCE_US);
-    fake_qemu_set_driver(guest->qemu, false);
-    fake_qemu_reset_guest(guest->qemu);
-    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    RigGuest *guest = start_reset(rig);
     fake_qemu_plug(guest->qemu, 512 * MIB);
     wait_for(shown_bytes(rig, guest, "actual") != GIB, PATIENCE_US);
     assert_int_equal(shown_bytes(rig, guest, "actual"), GIB + 512 * MIB);
