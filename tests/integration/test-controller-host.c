@@ -62,9 +62,18 @@ static int64_t held_bytes(const Stage *stage)
 // QEMU of every guest in this process, each of which has all that its balloon leaves it.
 static bool live(Stage *stage)
 {
-    stage->host.available_bytes = MAX(TOTAL - stage->others_bytes - held_bytes(stage), 0);
+    int64_t held = held_bytes(stage);
+    stage->host.available_bytes = MAX(TOTAL - stage->others_bytes - held, 0);
+    stage->host.group_used_bytes = held + stage->host.group_cache_bytes;
     fake_host_write(&stage->host);
     return true;
+}
+
+// What QEMU says that a guest has left the host's files say as well: otherwise it is taken for what
+// others use, the budget falls, guests give, and so on.
+static void on_asked(void *context)
+{
+    live(context);
 }
 
 static json_t *query_host(Stage *stage)
@@ -91,7 +100,8 @@ static void start_guests(Stage *stage, const char *settings, int64_t others_byte
     static const char *const names[] = {"a", "b", "c"};
     Rig *rig = stage->rig;
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        rig_add(rig, names[i], GIB, NULL);
+        RigGuest *guest = rig_add(rig, names[i], GIB, NULL);
+        fake_qemu_on_asked(guest->qemu, on_asked, stage);
     }
     stage->others_bytes = others_bytes;
     stage->host.qemu_pid = getpid();
@@ -276,17 +286,10 @@ static void test_who_does_not_fit_and_who_had_best_go_is_told(void **state)
 // --- a control group --------------------------------------------------------------------------
 
 // The guests' slice, which nobody else is in.
-static bool live_in_group(Stage *stage)
-{
-    stage->host.group_used_bytes = held_bytes(stage) + stage->host.group_cache_bytes;
-    return live(stage);
-}
-
 static void start_in_group(Stage *stage, int64_t limit_bytes)
 {
     stage->host.group_limit_bytes = limit_bytes;
     stage->host.group_cache_bytes = 512 * MIB;
-    stage->host.group_used_bytes = 3 * GIB + 512 * MIB;
     start_guests(stage, "reserve=5%\nbudget=cgroup:" FAKE_HOST_GROUP, GIB);
 }
 
@@ -295,7 +298,7 @@ static void test_a_control_groups_limit_is_the_budget(void **state)
     Stage *stage = *state;
     start_in_group(stage, 4 * GIB);
     int64_t left = 4 * GIB - 4 * GIB * 5 / 100;
-    wait_for(live_in_group(stage) && budget_is(stage, left - 64 * MIB, left), FALL_PATIENCE_US);
+    wait_for(live(stage) && budget_is(stage, left - 64 * MIB, left), FALL_PATIENCE_US);
 }
 
 static void test_guests_follow_when_the_groups_limit_is_lowered(void **state)
@@ -307,13 +310,12 @@ static void test_guests_follow_when_the_groups_limit_is_lowered(void **state)
         fake_qemu_set_rate(((RigGuest *)g_ptr_array_index(stage->rig->guests, i))->qemu, 300 * MIB);
     }
     stage->host.group_limit_bytes = 2 * GIB;
-    wait_for(live_in_group(stage) && held_bytes(stage) <= 2 * GIB / 100 * 95, PATIENCE_US);
+    wait_for(live(stage) && held_bytes(stage) <= 2 * GIB / 100 * 95, PATIENCE_US);
     assert_true(rig_has_said(stage->rig, "the memory of control group /machine.slice is critical"));
     assert_false(rig_had_event(stage->rig, "HOST_OVERCOMMITTED", NULL));
     // Below what they can be brought to: a clear word instead.
     stage->host.group_limit_bytes = 700 * MIB;
-    wait_for(live_in_group(stage) && rig_had_event(stage->rig, "HOST_OVERCOMMITTED", NULL),
-             PATIENCE_US);
+    wait_for(live(stage) && rig_had_event(stage->rig, "HOST_OVERCOMMITTED", NULL), PATIENCE_US);
 }
 
 static void test_without_the_group_the_host_is_the_limit(void **state)

@@ -3,6 +3,7 @@
 
 #include "tests/test.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +15,10 @@ void fake_host_write_file(const FakeHost *host, const char *path, const char *te
     g_autofree char *full = g_strconcat(host->root, path, NULL);
     g_autofree char *folder = g_path_get_dirname(full);
     assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
-    assert_true(g_file_set_contents(full, text, -1, NULL));
+    // Whole at once, but without a word to the disk.
+    g_autofree char *made = g_strconcat(full, ".new", NULL);
+    assert_true(g_file_set_contents_full(made, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    assert_int_equal(g_rename(made, full), 0);
 }
 
 static void write_format(const FakeHost *host, const char *path, const char *format, ...)

@@ -59,6 +59,9 @@ static json_t *handle_query_balloon(void *context, const QmpCommand *command, js
     if (!check_device(qemu, error)) {
         return NULL;
     }
+    if (qemu->asked) {
+        qemu->asked(qemu->asked_context);
+    }
     return json_pack("{s:I}", "actual", fake_qemu_told_bytes(qemu));
 }
 

@@ -19,6 +19,8 @@ struct FakeQemu {
     int64_t target_bytes;
     int64_t floor_bytes;
     int64_t rate_bytes_per_s;
+    void (*asked)(void *context); // before `query-balloon` is answered; NULL: nobody
+    void *asked_context;
     bool has_device;
     bool has_driver; // the guest's kernel drives the device
     bool running;

@@ -47,6 +47,12 @@ int64_t fake_qemu_told_bytes(FakeQemu *qemu)
     return qemu->has_left ? qemu->left_bytes : actual_bytes;
 }
 
+void fake_qemu_on_asked(FakeQemu *qemu, void (*asked)(void *context), void *context)
+{
+    qemu->asked = asked;
+    qemu->asked_context = context;
+}
+
 static void tell_change(FakeQemu *qemu, int64_t actual_bytes)
 {
     int64_t now_us = g_get_monotonic_time();

@@ -29,6 +29,9 @@ int64_t fake_qemu_size_bytes(const FakeQemu *qemu);
 int64_t fake_qemu_actual_bytes(FakeQemu *qemu);
 int64_t fake_qemu_target_bytes(const FakeQemu *qemu);
 
+// Has `asked` called each time before QEMU says what the guest has, for the rest of the world to be
+// as it says then.
+void fake_qemu_on_asked(FakeQemu *qemu, void (*asked)(void *context), void *context);
 // Puts the balloon where the guest has `bytes`, at once and as if it had been told to.
 void fake_qemu_set_actual(FakeQemu *qemu, int64_t bytes);
 // How fast the balloon moves; 0: it is stuck.
