@@ -26,7 +26,7 @@ void balloon_adopt(Balloon *balloon, int64_t actual_bytes)
 void balloon_take_over(Balloon *balloon, int64_t size_bytes)
 {
     balloon->state = BALLOON_SETTLED;
-    balloon->target_bytes = balloon->actual_bytes;
+    balloon->target_bytes = larger(balloon->actual_bytes, PAGE_BYTES);
     balloon->ceiling_bytes = larger(balloon->ceiling_bytes, size_bytes);
     balloon->lowest_bytes = balloon->actual_bytes;
     balloon->commands++;

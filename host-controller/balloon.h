@@ -57,8 +57,8 @@ typedef struct Balloon {
 void balloon_adopt(Balloon *balloon, int64_t actual_bytes);
 
 // Takes over a balloon whose target may have become any other meanwhile: where it is is where it
-// is meant to be, but it counts with all of the guest's `size_bytes` until a target was sent and
-// confirmed.
+// is meant to be, a page at least because QEMU takes no target of 0; but it counts with all of the
+// guest's `size_bytes` until a target was sent and confirmed.
 void balloon_take_over(Balloon *balloon, int64_t size_bytes);
 
 // A `balloon` command for `target_bytes` is being sent.

@@ -118,6 +118,16 @@ static void test_a_balloon_taken_over_counts_with_all_until_a_target_is_confirme
     assert_int_equal(balloon.ceiling_bytes, 320 * MIB);
 }
 
+// A guest can have QEMU say that it has nothing.
+static void test_what_is_taken_over_is_a_target_that_qemu_takes(void **state)
+{
+    (void)state;
+    Balloon balloon = settled_at_300_mib();
+    balloon_observe(&balloon, 0, balloon.commands, 20);
+    balloon_take_over(&balloon, 1000 * MIB);
+    assert_true(balloon.target_bytes > 0);
+}
+
 // --- memory taken back ------------------------------------------------------------------------
 
 static void
@@ -248,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_a_lowered_target_counts_only_once_a_later_reading_confirms_it),
         cmocka_unit_test(test_a_target_lowered_to_where_the_guest_is_wants_a_confirmation),
         cmocka_unit_test(test_a_balloon_taken_over_counts_with_all_until_a_target_is_confirmed),
+        cmocka_unit_test(test_what_is_taken_over_is_a_target_that_qemu_takes),
         cmocka_unit_test(test_no_progress_for_the_limit_is_a_stall_and_progress_ends_it),
         cmocka_unit_test(
             test_a_settled_guest_that_takes_memory_back_counts_with_it_and_is_never_stalled),
