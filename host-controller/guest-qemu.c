@@ -207,6 +207,7 @@ static void on_reset(Guest *guest, const json_t *data)
 {
     (void)data;
     guest_forget_report(guest);
+    guest->reset_us = g_get_monotonic_time();
     ask_status(guest);
     guest_restart(guest);
 }

@@ -130,6 +130,7 @@ struct Guest {
     bool has_report;
     MemoryReport report;
     int64_t report_us; // when it arrived
+    int64_t reset_us;  // when QEMU last told of a reset
     StatsLink *stats_link;
     BalloonStats stats; // the last; of use while they are the source
     int64_t stats_us;   // when they arrived
