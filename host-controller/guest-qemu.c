@@ -23,10 +23,11 @@
 // by as much.
 static void follow_size(Guest *guest)
 {
+    if (guest->balloon.commands > 0) {
+        guest_doubt_target(guest);
+    }
     if (guest->balloon.restarted) {
         guest_restart(guest);
-    } else if (guest->balloon.commands > 0) {
-        guest_doubt_target(guest);
     }
     guest_changed(guest, GUEST_URGENCY_SOON);
 }

@@ -331,9 +331,7 @@ void guest_set_managed(Guest *guest, const bool *managed)
     guest_log(guest, G_LOG_LEVEL_MESSAGE, "is %s", before ? "left alone" : "managed");
     guest_settings_changed(guest);
     if (!before && guest->has_balloon) {
-        if (!guest->balloon.restarted) {
-            guest_doubt_target(guest);
-        }
+        guest_doubt_target(guest);
         guest_ask_life(guest);
         guest_ask_balloon(guest);
     }

@@ -125,6 +125,40 @@ static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(voi
     assert_true(shown_bytes(rig, guest, "actual") < 400 * MIB);
 }
 
+// A report of the guest with that much left to it, by a kernel of that id and age.
+static void say_held(RigGuest *guest, int64_t held_bytes, const char *boot_id, int64_t uptime_us)
+{
+    g_autofree char *report = g_strdup_printf(
+        "{\"event\":\"GUEST_MEMORY_REPORT\",\"timestamp\":{\"seconds\":1,\"microseconds\":0},"
+        "\"data\":{\"sequence\":1,\"monotonic-us\":%" G_GINT64_FORMAT ",\"boot-id\":\"%s\","
+        "\"reason\":\"heartbeat\",\"memory\":{\"total\":%d,\"free\":%d,\"available\":%d},"
+        "\"balloon\":%d}}\n",
+        uptime_us, boot_id, (int)held_bytes, (int)(100 * MIB), (int)(100 * MIB),
+        (int)(GIB - held_bytes));
+    fake_agent_send(guest->agent, report, strlen(report));
+}
+
+static void test_what_a_guest_said_before_a_reset_is_not_believed_after_it(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    int64_t held_bytes = actual_bytes(guest);
+    fake_agent_set_silent(guest->agent, true);
+    wait_for(rig_has_heard_all(rig, guest), PATIENCE_US);
+    say_held(guest, held_bytes, "aa", 60 * SECOND_US);
+    // Its sequence is one that the fake's own does not have any more.
+    wait_for(!rig_has_heard_all(rig, guest), PATIENCE_US);
+    fake_qemu_set_driver(guest->qemu, false);
+    fake_qemu_reset_guest(guest->qemu);
+    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    say_held(guest, held_bytes, "aa", 60 * SECOND_US + 100 * MS_US);
+    wait_while(500 * MS_US);
+    assert_int_equal(shown_bytes(rig, guest, "actual"), GIB);
+    // Another kernel's word is.
+    say_held(guest, held_bytes, "bb", SECOND_US);
+    wait_for(shown_bytes(rig, guest, "actual") < 400 * MIB, PATIENCE_US);
+}
+
 static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word(void **state)
 {
     Rig *rig = *state;
@@ -133,6 +167,24 @@ static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word
     wait_for(shown_bytes(rig, guest, "actual") != GIB, PATIENCE_US);
     assert_int_equal(shown_bytes(rig, guest, "actual"), GIB + 512 * MIB);
     assert_int_equal(host_bytes(rig, "sum-actual"), GIB + 512 * MIB);
+}
+
+// QEMU's target has moved along, though the guest has been reset: what its driver says next does
+// not tell how far it may go.
+static void test_memory_plugged_in_after_a_reset_counts_until_a_target_is_sent(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_reset(rig);
+    wait_for(fake_qemu_target_bytes(guest->qemu) == GIB, PATIENCE_US);
+    fake_qemu_set_running(guest->qemu, false);
+    wait_for(is_state(rig, guest, "paused"), PATIENCE_US);
+    fake_qemu_plug(guest->qemu, 512 * MIB);
+    fake_qemu_emit(guest->qemu, "MEMORY_DEVICE_SIZE_CHANGE", NULL);
+    wait_for(shown_bytes(rig, guest, "actual") == GIB + 512 * MIB, PATIENCE_US);
+    fake_qemu_set_driver(guest->qemu, true);
+    fake_qemu_set_actual(guest->qemu, 400 * MIB);
+    wait_for(shown_bytes(rig, guest, "actual") == 400 * MIB, PATIENCE_US);
+    assert_int_equal(rig_ceiling_bytes(rig, guest), GIB + 512 * MIB);
 }
 
 // QEMU moves the target along. Until the guest can be sent it again, it counts with all it may
@@ -298,6 +350,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_guest_paused_on_its_way_is_sent_nothing_and_not_called_stalled),
         TEST(test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says),
+        TEST(test_what_a_guest_said_before_a_reset_is_not_believed_after_it),
+        TEST(test_memory_plugged_in_after_a_reset_counts_until_a_target_is_sent),
         TEST(test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word),
         TEST(test_a_guest_that_memory_is_plugged_into_is_sent_its_target_again),
         TEST(test_a_size_that_nobody_told_of_is_seen_while_the_balloon_never_rests),
