@@ -38,12 +38,13 @@ void played_agent_report(PlayedGuest *guest, MemoryReportReason reason, PlayedFi
     write_number(numbers[PLAYED_BALLOON], size_bytes - held_bytes);
     if (lie) {
         g_strlcpy(numbers[field], lie, NUMBER_SIZE);
-        guest->truthful &= field != PLAYED_BALLOON;
+        // By its clock a report from before a reset is known.
+        guest->truthful &= field != PLAYED_BALLOON && field != PLAYED_MONOTONIC;
     }
     played_peer_printf(
         &guest->port,
         "{\"event\":\"GUEST_MEMORY_REPORT\",\"timestamp\":{\"seconds\":1,\"microseconds\":0},"
-        "\"data\":{\"sequence\":%s,\"monotonic-us\":%s,\"boot-id\":\"%c\",\"reason\":\"%s\","
+        "\"data\":{\"sequence\":%s,\"monotonic-us\":%s,\"boot-id\":\"%x\",\"reason\":\"%s\","
         "\"memory\":{\"total\":%s,\"free\":%s,\"available\":%s},\"paging\":{\"refault-file\":%s},"
         "\"pressure\":{\"some\":{\"total-us\":%s}},\"balloon\":%s}}\n",
         numbers[PLAYED_SEQUENCE], numbers[PLAYED_MONOTONIC], guest->boot_id,

@@ -62,9 +62,13 @@ void played_peer_send(PlayedPeer *peer, const char *bytes, size_t length)
         }
         return;
     }
+    int64_t now_us = g_get_monotonic_time();
     // What does not fit is lost, and the rest is no message.
     ssize_t sent = send(peer->fd, bytes, length, MSG_NOSIGNAL);
     peer->clean &= sent == (ssize_t)length;
+    // A message costs no more than this (protocol/limits.h).
+    peer->heard_us = MAX(peer->heard_us, now_us - LIMIT_AHEAD_US) + LIMIT_READ_COST_US +
+                     LIMIT_LINE_COST_US + 2 * (int64_t)length;
 }
 
 void played_peer_send_raw(PlayedPeer *peer, const char *bytes, size_t length)
@@ -131,6 +135,7 @@ static void accept_peer(PlayedPeer *peer, int fd)
     peer->fd = fd;
     peer->watch = fd_watch_new(fd, on_readable, peer);
     peer->clean = true;
+    peer->heard_us = 0;
     listen_to(peer);
 }
 
@@ -166,7 +171,7 @@ void played_guest_init(PlayedGuest *guest, unsigned index, int64_t size_bytes, i
         .truthful = true,
         .beats = true,
         .used_bytes = held_bytes / 2,
-        .boot_id = 'a',
+        .boot_id = 1,
     };
     g_snprintf(guest->name, sizeof(guest->name), "g%u", index % 10);
     init_peer(&guest->monitor, guest, played_qemu_answer);

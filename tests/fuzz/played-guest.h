@@ -46,6 +46,7 @@ typedef struct PlayedPeer {
     GString *late;       // what is said later
     unsigned unanswered; // of what has come, while answers are late
     bool clean;          // nothing but whole messages was sent on this connection
+    int64_t heard_us;    // what was said has had its turn by then, however much it was
 } PlayedPeer;
 
 struct PlayedGuest {
@@ -81,7 +82,7 @@ struct PlayedGuest {
     int64_t stall_us;
     int64_t refault_bytes;
     int64_t sequence;
-    char boot_id;
+    unsigned boot_id;
 };
 
 // A running guest that has `held_bytes`, as it was told, with all sides honest.

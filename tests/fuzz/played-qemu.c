@@ -62,6 +62,7 @@ void played_qemu_reset(PlayedGuest *guest)
     guest->ahead = true;
     guest->subscribed = false;
     guest->boot_id++;
+    g_string_truncate(guest->port.late, 0); // its agent is gone
     played_qemu_emit(guest, "RESET", "{\"guest\":true,\"reason\":\"guest-reset\"}");
 }
 

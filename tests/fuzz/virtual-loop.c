@@ -77,7 +77,7 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "malloc_context_size=1:quarantine_size_mb=8";
+    return "malloc_context_size=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=16";
 }
 
 __attribute__((constructor)) static void set_up(void)
