@@ -139,8 +139,10 @@ static void on_stalled(Guest *guest, int64_t now_us)
     int64_t max_bytes;
     guest_limits(guest, &min_bytes, &max_bytes);
     int64_t stays_bytes = policy_clamp(balloon->actual_bytes, min_bytes, max_bytes);
-    // What it lacks of its min is for a plan to promise.
-    guest_send_target(guest, policy_min(stays_bytes, balloon->ceiling_bytes), now_us);
+    // What it lacks of its min is for a plan to promise; what it has above its max, to take.
+    int64_t least_bytes = policy_min(balloon->actual_bytes, balloon->target_bytes);
+    stays_bytes = policy_clamp(stays_bytes, least_bytes, balloon->ceiling_bytes);
+    guest_send_target(guest, stays_bytes, now_us);
 }
 
 // The guest's kernel ran short and took memory back, whatever its target is. It keeps that for now,

@@ -163,6 +163,17 @@ static void test_a_guest_whose_statistics_stop_is_not_shrunk_any_more(void **sta
     assert_true(fake_qemu_target_bytes(guest->qemu) > 400 * MIB);
 }
 
+// It is asked for a piece, and gives none: not for the next one either, however low its max is.
+static void test_a_guest_that_stalls_is_asked_for_no_more_than_a_piece(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = add_agentless(rig, "windows", GIB);
+    fake_qemu_set_rate(guest->qemu, 0);
+    start(rig, 400 * MIB, "[guest windows]\nmax=300M\n");
+    wait_for(rig_had_event(rig, "GUEST_STALLED", guest), PATIENCE_US);
+    assert_true(fake_qemu_target_bytes(guest->qemu) >= GIB - GIB / 8);
+}
+
 static void test_a_guest_left_alone_is_not_asked_for_statistics(void **state)
 {
     Rig *rig = *state;
@@ -275,6 +286,7 @@ int main(void)
         TEST(test_a_guest_whose_driver_tells_nothing_is_left_alone),
         TEST(test_statistics_that_were_there_before_are_no_news),
         TEST(test_a_guest_whose_statistics_stop_is_not_shrunk_any_more),
+        TEST(test_a_guest_that_stalls_is_asked_for_no_more_than_a_piece),
         TEST(test_a_guest_left_alone_is_not_asked_for_statistics),
         TEST(test_a_device_without_an_id_is_found),
         TEST(test_statistics_are_found_again_after_qemu_was_lost),
