@@ -205,6 +205,7 @@ int played_guest_connected(PlayedGuest *guest, const char *path, int fd, pid_t *
     accept_peer(peer, fd);
     *pid = guest->pid;
     if (is_monitor) {
+        guest->told = 0;
         played_peer_printf(peer, "{\"QMP\":{\"version\":{},\"capabilities\":[\"oob\"]}}\r\n");
     } else {
         guest->subscribed = false;

@@ -71,6 +71,7 @@ struct PlayedGuest {
     const char *lies_size; // likewise of its memory's size
     bool truthful;         // QEMU and guest told nothing false of the balloon until now
     bool ahead;            // it took what nobody told of yet
+    unsigned told;         // how often QEMU told what it has since, on this connection
     int64_t stats_interval_s;
     PlayedPeer monitor;
     // What its agent says.

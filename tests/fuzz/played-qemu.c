@@ -12,6 +12,12 @@
 
 // --- what happens to it -----------------------------------------------------------------------
 
+static void get_ahead(PlayedGuest *guest)
+{
+    guest->ahead = true;
+    guest->told = 0;
+}
+
 void played_qemu_end(PlayedGuest *guest)
 {
     guest->monitor.listens = false;
@@ -36,7 +42,7 @@ void played_qemu_start(PlayedGuest *guest)
     guest->migration = "none";
     guest->lies = guest->lies_size = NULL;
     guest->truthful = true;
-    guest->ahead = true; // of what is remembered of the former one
+    get_ahead(guest); // of what is remembered of the former one
     guest->boot_id++;
 }
 
@@ -50,7 +56,9 @@ void played_qemu_emit(PlayedGuest *guest, const char *event, const char *data)
 
 void played_qemu_move(PlayedGuest *guest, int64_t bytes)
 {
-    guest->ahead |= bytes > played_guest_may_hold(guest);
+    if (bytes > played_guest_may_hold(guest)) {
+        get_ahead(guest);
+    }
     guest->held_bytes = CLAMP(bytes, 0, played_guest_size(guest));
     guest->told_bytes = guest->held_bytes;
 }
@@ -59,7 +67,7 @@ void played_qemu_reset(PlayedGuest *guest)
 {
     played_guest_held(guest);
     guest->held_bytes = played_guest_size(guest);
-    guest->ahead = true;
+    get_ahead(guest);
     guest->subscribed = false;
     guest->boot_id++;
     g_string_truncate(guest->port.late, 0); // its agent is gone
@@ -73,7 +81,7 @@ void played_qemu_set_device(PlayedGuest *guest, bool present)
         guest->has_device = present;
         guest->commanded = false;
         guest->held_bytes = guest->target_bytes = guest->told_bytes = played_guest_size(guest);
-        guest->ahead = true;
+        get_ahead(guest);
     }
     if (!present) {
         played_qemu_emit(guest, "DEVICE_DELETED", "{\"path\":\"/machine/peripheral/balloon0\"}");
@@ -88,7 +96,7 @@ void played_qemu_plug(PlayedGuest *guest, int64_t bytes)
     guest->held_bytes = MAX(guest->held_bytes + more_bytes, 0);
     guest->target_bytes = MAX(guest->target_bytes + more_bytes, 0);
     guest->told_bytes = MAX(guest->told_bytes + more_bytes, 0);
-    guest->ahead = true;
+    get_ahead(guest);
     played_qemu_emit(guest, "MEMORY_DEVICE_SIZE_CHANGE", "{\"id\":\"m\",\"size\":1}");
 }
 
@@ -111,7 +119,9 @@ static void set_target(PlayedGuest *guest, int64_t target_bytes)
     target_bytes = MIN(target_bytes, played_guest_size(guest));
     guest->target_bytes = target_bytes - target_bytes % PAGE_BYTES;
     // Where it went before, at another's word, is to be seen first.
-    guest->ahead |= !guest->commanded;
+    if (!guest->commanded) {
+        get_ahead(guest);
+    }
     guest->commanded = true;
 }
 
@@ -159,6 +169,7 @@ static bool write_balloon(PlayedGuest *guest, const char *line, char value[VALUE
         return target_bytes > 0;
     }
     played_guest_held(guest);
+    guest->told++;
     guest->truthful &= !guest->lies;
     if (guest->lies) {
         g_snprintf(value, VALUE_SIZE, "{\"actual\":%s}", guest->lies);
