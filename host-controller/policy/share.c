@@ -9,8 +9,6 @@
 // suffice for all, nobody gets more than another by asking for more.
 #include "host-controller/policy/policy.h"
 
-#define MAX_ROUNDS 100
-
 // Whether the guest takes part in the sharing; others keep what they may hold.
 static bool shares(const PolicyGuest *guest)
 {
@@ -54,8 +52,8 @@ int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level
 }
 
 // Approached from below: each round gives the weight of those who still need more all that the
-// others leave over, so that the sum never passes the amount. It ends after a few rounds; the cap
-// only keeps a contrived set of needs from making it long.
+// others leave over, so that the sum never passes the amount. It ends after a few rounds: each
+// satisfies one more, or is the last but one.
 int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier tier,
                            int64_t amount_bytes)
 {
@@ -67,7 +65,9 @@ int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier t
         return POLICY_MAX_BYTES;
     }
     int64_t level = 0;
-    for (int round = 0; round < MAX_ROUNDS; round++) {
+    int64_t former_level;
+    do {
+        former_level = level;
         int64_t left_bytes = amount_bytes;
         int64_t weight = 0;
         for (size_t i = 0; i < count; i++) {
@@ -75,11 +75,8 @@ int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier t
             left_bytes -= satisfied ? guests[i].need_bytes[tier] : 0;
             weight += satisfied ? 0 : guests[i].weight;
         }
-        if (weight == 0 || left_bytes / weight == level) {
-            break;
-        }
-        level = left_bytes / weight;
-    }
+        level = left_bytes / policy_max(weight, 1);
+    } while (level != former_level);
     return level;
 }
 
