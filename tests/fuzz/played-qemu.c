@@ -12,6 +12,7 @@
 
 // --- what happens to it -----------------------------------------------------------------------
 
+// It has taken what the controller cannot know of before QEMU has told.
 static void get_ahead(PlayedGuest *guest)
 {
     guest->ahead = true;

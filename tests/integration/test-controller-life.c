@@ -97,15 +97,21 @@ static RigGuest *start_small(Rig *rig)
     return guest;
 }
 
-// The same has been reset, its kernel has not come to its driver, and its agent says nothing.
+// The guest starts anew, and its kernel does not come to its driver.
+static void reset(Rig *rig, RigGuest *guest)
+{
+    fake_qemu_set_driver(guest->qemu, false);
+    fake_qemu_reset_guest(guest->qemu);
+    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+}
+
+// The small one has been reset, and its agent says nothing.
 static RigGuest *start_reset(Rig *rig)
 {
     RigGuest *guest = start_small(rig);
     fake_agent_set_silent(guest->agent, true);
     wait_for(rig_has_heard_all(rig, guest), PATIENCE_US);
-    fake_qemu_set_driver(guest->qemu, false);
-    fake_qemu_reset_guest(guest->qemu);
-    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    reset(rig, guest);
     return guest;
 }
 
@@ -148,9 +154,7 @@ static void test_what_a_guest_said_before_a_reset_is_not_believed_after_it(void 
     say_held(guest, held_bytes, "aa", 60 * SECOND_US);
     // Its sequence is one that the fake's own does not have any more.
     wait_for(!rig_has_heard_all(rig, guest), PATIENCE_US);
-    fake_qemu_set_driver(guest->qemu, false);
-    fake_qemu_reset_guest(guest->qemu);
-    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    reset(rig, guest);
     say_held(guest, held_bytes, "aa", 60 * SECOND_US + 100 * MS_US);
     wait_while(500 * MS_US);
     assert_int_equal(shown_bytes(rig, guest, "actual"), GIB);
