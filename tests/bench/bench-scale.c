@@ -39,6 +39,8 @@
 #define FULL_PROBES 1000
 #define MAX_PROBES 10000
 #define PROBE_EVERY_US (20 * MS_US)
+// A scraper looks as often whether it is to go on.
+#define SCRAPE_LOOK_MS 50
 #define COMMAND_TIMEOUT_US (30 * SECOND_US)
 #define START_TIMEOUT_US (120 * SECOND_US)
 // How long processor time is counted, and how often.
@@ -121,17 +123,21 @@ static gpointer flood(gpointer data)
     return NULL;
 }
 
+// Whoever waits for the end of this answers no guest meanwhile: a scrape that has not ended when
+// scraping does is given up.
 static gpointer scrape(gpointer data)
 {
     Bench *bench = data;
     while (g_atomic_int_get(&bench->scraping)) {
         g_autoptr(HttpClient) client =
             http_client_new(bench->metrics_port, "GET /metrics HTTP/1.0\r\n\r\n");
-        while (!http_client_read(client, G_MAXSIZE)) {
+        bool ended;
+        while (!(ended = http_client_read(client, G_MAXSIZE)) &&
+               g_atomic_int_get(&bench->scraping)) {
             struct pollfd waiting = {.fd = client->fd, .events = POLLIN};
-            poll(&waiting, 1, -1);
+            poll(&waiting, 1, SCRAPE_LOOK_MS);
         }
-        g_atomic_int_inc(&bench->scrapes);
+        g_atomic_int_add(&bench->scrapes, ended);
     }
     return NULL;
 }
