@@ -173,7 +173,9 @@ list-fuzz:
 	@echo $(FUZZERS)
 # With clang whatever CC is, and in folders of their own. What is compared with what leads a fuzzer
 # to the words of a text; in fuzz-host's moves there are none, and without it is a third faster.
-FUZZ_FLAGS := -O1 -g -std=gnu11 $(WARNINGS) -fsanitize=address,undefined -fno-sanitize-recover=all
+# FUZZ_SAN= plays for the laws alone, without sanitizers.
+FUZZ_SAN ?= address,undefined
+FUZZ_FLAGS := $(if $(FUZZ_SAN),-O1 -fsanitize=$(FUZZ_SAN) -fno-sanitize-recover=all,-O2) -g -std=gnu11 $(WARNINGS)
 fuzzed_objects = $(patsubst %.c,$(1)/%.o,$(2))
 define FUZZED_FOLDER
 $(1)/%.o: %.c
@@ -324,4 +326,4 @@ clean: ## remove everything built
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
-	@echo "Variables: CC, CFLAGS, SAN=address,undefined, BUILD, DESTDIR, PREFIX, FUZZ_SECONDS"
+	@echo "Variables: CC, CFLAGS, SAN=address,undefined, BUILD, DESTDIR, PREFIX, FUZZ_SECONDS, FUZZ_SAN"

@@ -16,6 +16,7 @@ typedef struct HostLawsGuest {
     int64_t ceiling_bytes;
     uint64_t commands;
     bool movable;
+    bool tells; // it is known what it needs
 } HostLawsGuest;
 
 typedef struct HostLaws {
