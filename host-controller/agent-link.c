@@ -43,6 +43,8 @@ struct AgentLink {
     Timer *timer; // the next attempt, or the deadline of the state
     Backoff backoff;
     int64_t command_id; // of the last command sent
+    bool past;          // what comes is the former agent's, from before a reset of the guest
+    bool asked_past;    // and so may be the answer to the sync that was sent
     char *version;
     char *error; // why it is not connected; NULL while it is, or when nothing has been tried yet
     uint64_t refused;
@@ -63,6 +65,8 @@ static void disconnect(AgentLink *link, const char *why)
     g_clear_pointer(&link->channel, line_channel_free);
     link->state = STATE_WAITING;
     link->connected = false;
+    link->past = false;
+    link->asked_past = false;
     g_free(link->error);
     link->error = g_strdup(why);
     timer_arm(link->timer, g_get_monotonic_time() + backoff_next_us(&link->backoff));
@@ -73,10 +77,10 @@ static void disconnect(AgentLink *link, const char *why)
 
 // --- the conversation -------------------------------------------------------------------------
 
-// A number no earlier conversation on this port has used.
-static int64_t new_sync_id(void)
+// A number that nothing has used on this port, neither an earlier conversation nor this one.
+static int64_t new_sync_id(const AgentLink *link)
 {
-    return g_get_real_time() & INT64_C(0x7fffffffffff);
+    return MAX(g_get_real_time() & INT64_C(0x7fffffffffff), link->command_id + 1);
 }
 
 static void send_sync(AgentLink *link)
@@ -84,7 +88,7 @@ static void send_sync(AgentLink *link)
     // The sentinel makes the agent forget half a request an earlier client may have left.
     static const char sentinel[] = {LINE_SENTINEL};
     line_channel_send_reply(link->channel, sentinel, sizeof(sentinel));
-    link->command_id = new_sync_id();
+    link->command_id = new_sync_id(link);
     send_command(link, STATE_SYNCING, QGA_SYNC_DELIMITED,
                  json_pack("{s:I}", "id", (json_int_t)link->command_id));
 }
@@ -128,13 +132,24 @@ static void on_subscribed(AgentLink *link)
     }
 }
 
+static void on_synced(AgentLink *link)
+{
+    if (link->asked_past) {
+        link->asked_past = false;
+        send_sync(link);
+        return;
+    }
+    link->past = false;
+    send_command(link, STATE_ASKING, "guest-info", NULL);
+}
+
 static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sentinel)
 {
     // Whatever does not answer the last command belongs to an older conversation.
     if (link->state == STATE_SYNCING) {
         if (after_sentinel && message->type == QMP_MESSAGE_RETURN &&
             json_integer_value(message->value) == link->command_id - 1) {
-            send_command(link, STATE_ASKING, "guest-info", NULL);
+            on_synced(link);
         }
         return;
     }
@@ -152,7 +167,7 @@ static void on_reply(AgentLink *link, const QmpMessage *message, bool after_sent
 
 static void on_event(AgentLink *link, const QmpMessage *message)
 {
-    if (!link->connected || strcmp(message->event, QGA_MEMORY_REPORT_EVENT) != 0) {
+    if (!link->connected || link->past || strcmp(message->event, QGA_MEMORY_REPORT_EVENT) != 0) {
         return;
     }
     MemoryReport report;
@@ -211,6 +226,13 @@ void agent_link_ask_anew(AgentLink *link)
     if (link->state > STATE_SYNCING) {
         send_sync(link);
     }
+}
+
+void agent_link_restart(AgentLink *link)
+{
+    link->past = link->state != STATE_WAITING;
+    link->asked_past = link->state == STATE_SYNCING;
+    agent_link_ask_anew(link);
 }
 
 static void on_timer(void *context)

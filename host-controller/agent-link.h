@@ -34,6 +34,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AgentLink, agent_link_free)
 // QEMU keeps the question while nobody has the port open, and whoever opens it next has it at once.
 void agent_link_ask_anew(AgentLink *link);
 
+// The guest was reset: its agent is another one, and nothing that the former one has said and is
+// read only now is reported any more. The answer to a question asked from now on tells them apart.
+void agent_link_restart(AgentLink *link);
+
 // Whether the agent reports.
 bool agent_link_is_connected(const AgentLink *link);
 

@@ -68,6 +68,7 @@ void balloon_restart(Balloon *balloon, int64_t size_bytes, int64_t now_us)
 {
     balloon->restarted = true;
     balloon->progress_us = now_us;
+    balloon->moved_us = now_us;
     balloon->has_left = false;
     balloon->actual_bytes = size_bytes;
     balloon->ceiling_bytes = larger(balloon->ceiling_bytes, size_bytes);
@@ -100,9 +101,10 @@ static int64_t believed(Balloon *balloon, int64_t reading_bytes)
 }
 
 // Nothing was asked of it yet: wherever it goes is where it is meant to be.
-static BalloonChange observe_untouched(Balloon *balloon, int64_t actual_bytes)
+static BalloonChange observe_untouched(Balloon *balloon, int64_t actual_bytes, int64_t asked_us)
 {
     bool moved = actual_bytes != balloon->actual_bytes;
+    balloon->moved_us = moved ? asked_us : balloon->moved_us;
     balloon->actual_bytes = balloon->target_bytes = balloon->ceiling_bytes = actual_bytes;
     return moved ? BALLOON_CHANGE_PROGRESS : BALLOON_CHANGE_NONE;
 }
@@ -117,7 +119,7 @@ static bool rose_by_itself(const Balloon *balloon)
 }
 
 // Judges a reading, already taken into `balloon`, that belongs to the last target.
-static BalloonChange judge(Balloon *balloon, int64_t before_bytes, int64_t now_us)
+static BalloonChange judge(Balloon *balloon, int64_t before_bytes, int64_t asked_us)
 {
     if (is_reached(balloon)) {
         bool arrived = balloon->state != BALLOON_SETTLED;
@@ -129,7 +131,7 @@ static BalloonChange judge(Balloon *balloon, int64_t before_bytes, int64_t now_u
     }
     // A guest that moves by itself is on its way again; the first progress ends a stall.
     if (balloon->state == BALLOON_SETTLED) {
-        balloon->started_us = now_us;
+        balloon->started_us = asked_us;
     }
     bool rose = balloon->actual_bytes > before_bytes && rose_by_itself(balloon);
     balloon->state = rose ? BALLOON_AUTO_DEFLATED : direction(balloon);
@@ -137,11 +139,11 @@ static BalloonChange judge(Balloon *balloon, int64_t before_bytes, int64_t now_u
 }
 
 BalloonChange balloon_observe(Balloon *balloon, int64_t reading_bytes, unsigned asked_at,
-                              int64_t now_us)
+                              int64_t asked_us)
 {
     int64_t actual_bytes = believed(balloon, reading_bytes);
     if (balloon->commands == 0) {
-        return observe_untouched(balloon, actual_bytes);
+        return observe_untouched(balloon, actual_bytes, asked_us);
     }
     int64_t before_bytes = balloon->actual_bytes;
     int64_t holds = larger(actual_bytes, balloon->target_bytes);
@@ -149,7 +151,8 @@ BalloonChange balloon_observe(Balloon *balloon, int64_t reading_bytes, unsigned 
     balloon->actual_bytes = actual_bytes;
     balloon->ceiling_bytes = current ? holds : larger(balloon->ceiling_bytes, holds);
     if (actual_bytes != before_bytes) {
-        balloon->progress_us = now_us;
+        balloon->progress_us = asked_us;
+        balloon->moved_us = asked_us;
     }
     if (!current) {
         return actual_bytes != before_bytes ? BALLOON_CHANGE_PROGRESS : BALLOON_CHANGE_NONE;
@@ -157,10 +160,10 @@ BalloonChange balloon_observe(Balloon *balloon, int64_t reading_bytes, unsigned 
     if (actual_bytes < balloon->lowest_bytes) {
         balloon->lowest_bytes = actual_bytes;
     }
-    BalloonChange change = judge(balloon, before_bytes, now_us);
+    BalloonChange change = judge(balloon, before_bytes, asked_us);
     bool awaited = balloon->state == BALLOON_SHRINKING || balloon->state == BALLOON_GROWING;
     if (change == BALLOON_CHANGE_NONE && awaited &&
-        now_us - balloon->progress_us >= BALLOON_STALL_US) {
+        asked_us - balloon->progress_us >= BALLOON_STALL_US) {
         balloon->state = BALLOON_STALLED;
         return BALLOON_CHANGE_STALLED;
     }

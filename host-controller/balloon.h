@@ -46,7 +46,8 @@ typedef struct Balloon {
                            // before it was asked for
     int64_t lowest_bytes;  // the lowest reading that belongs to the last target
     int64_t started_us;    // when the move began
-    int64_t progress_us;   // when actual last moved
+    int64_t progress_us;   // when actual last moved, or was not expected to
+    int64_t moved_us;      // when actual last moved
     bool restarted;        // no driver has been heard of since a reset: actual is what the guest
                            // may hold, and QEMU's word for it is not taken
     bool has_left;         // what QEMU has said since the reset is known:
@@ -72,9 +73,9 @@ void balloon_restart(Balloon *balloon, int64_t size_bytes, int64_t now_us);
 // decides whether QEMU's word is to be believed again.
 void balloon_confirm(Balloon *balloon, int64_t held_bytes);
 
-// A reading of `actual`, asked for when balloon->commands was `asked_at`.
+// A reading of `actual`, asked for at `asked_us`, when balloon->commands was `asked_at`.
 BalloonChange balloon_observe(Balloon *balloon, int64_t actual_bytes, unsigned asked_at,
-                              int64_t now_us);
+                              int64_t asked_us);
 
 // Whether readings are wanted often.
 static inline bool balloon_is_moving(const Balloon *balloon)

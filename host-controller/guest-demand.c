@@ -21,8 +21,6 @@
 #define CLAIM_CALM_US POLICY_FRESH_US
 // The guest's kernel counts its balloon in batches.
 #define CLAIM_NOISE_BYTES (4 * POLICY_MIB)
-// A report that is not read yet was written no later than this after the last one that was.
-#define BELATED_US INT64_C(2000000)
 // An agent that has not reported for this long is not waited for.
 #define AGENT_PATIENCE_US INT64_C(30000000)
 // While a balloon moves by less than this its statistics are of one moment.
@@ -161,26 +159,12 @@ static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
     }
     int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;
     if (held_bytes == guest->size_bytes && unaccounted_bytes > CLAIM_NOISE_BYTES &&
-        now_us - balloon->progress_us >= CLAIM_CALM_US) {
+        now_us - balloon->moved_us >= CLAIM_CALM_US) {
         guest_log(guest, G_LOG_LEVEL_MESSAGE, "its balloon is empty, whatever QEMU says");
         guest_restart(guest);
     } else if (ABS(held_bytes - balloon->actual_bytes) > CLAIM_NOISE_BYTES) {
         guest_ask_balloon(guest);
     }
-}
-
-// Whether the report was written before the guest was reset, though it is read only now: by the
-// guest's own clock it goes on from the last one. A guest taken back to a snapshot soon says other
-// times.
-static bool is_belated(const Guest *guest, const MemoryReport *report)
-{
-    const MemoryReport *last = &guest->report;
-    if (guest->has_report || guest->reset_us < guest->report_us || last->boot_id[0] == '\0' ||
-        strcmp(last->boot_id, report->boot_id) != 0) {
-        return false;
-    }
-    int64_t later_us = report->monotonic_us - last->monotonic_us;
-    return later_us >= 0 && later_us <= BELATED_US;
 }
 
 // The agent is there: nothing else is listened to.
@@ -200,9 +184,6 @@ static void on_report(AgentLink *link, const MemoryReport *report, void *context
     int64_t now_us = g_get_monotonic_time();
     if (!guest_is_known(guest)) {
         return; // its numbers mean nothing without its size
-    }
-    if (is_belated(guest, report)) {
-        return; // what it says is over
     }
     take_over(guest);
     if (guest->has_report && strcmp(guest->report.boot_id, report->boot_id) != 0) {

@@ -208,7 +208,9 @@ static void on_reset(Guest *guest, const json_t *data)
 {
     (void)data;
     guest_forget_report(guest);
-    guest->reset_us = g_get_monotonic_time();
+    if (guest->link) {
+        agent_link_restart(guest->link);
+    }
     ask_status(guest);
     guest_restart(guest);
 }

@@ -43,6 +43,7 @@ void guest_ask_balloon(Guest *guest)
     if (!guest->asking && qmp_client_is_ready(guest->qmp)) {
         // A target that QEMU may not have is one that no reading belongs to.
         guest->asked_at = guest->balloon.commands - guest->target_in_doubt;
+        guest->asked_us = g_get_monotonic_time();
         guest->asking = qmp_client_execute(guest->qmp, "query-balloon", NULL, on_balloon, guest);
     }
 }
@@ -183,7 +184,8 @@ static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
         // Nothing is expected of it now, so that it cannot fail to follow.
         balloon->progress_us = now_us;
     }
-    BalloonChange change = balloon_observe(balloon, actual_bytes, guest->asked_at, now_us);
+    // A reading says nothing of the time after its question, be it that this program was stopped.
+    BalloonChange change = balloon_observe(balloon, actual_bytes, guest->asked_at, guest->asked_us);
     stats_link_note_actual(guest->stats_link, balloon->actual_bytes);
     guest->verify_due |= before == BALLOON_SHRINKING && change != BALLOON_CHANGE_NONE;
     switch (change) {

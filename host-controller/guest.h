@@ -110,6 +110,7 @@ struct Guest {
     bool target_in_doubt; // QEMU may not have the target; it is sent again
     bool asking;          // a query-balloon is on its way
     unsigned asked_at;    // balloon.commands when it was sent
+    int64_t asked_us;     // when that was
     Timer *poll_timer;
 
     Backoff stall_backoff;
@@ -130,7 +131,6 @@ struct Guest {
     bool has_report;
     MemoryReport report;
     int64_t report_us; // when it arrived
-    int64_t reset_us;  // when QEMU last told of a reset
     StatsLink *stats_link;
     BalloonStats stats; // the last; of use while they are the source
     int64_t stats_us;   // when they arrived
