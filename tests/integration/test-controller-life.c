@@ -131,15 +131,16 @@ static void test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says(voi
     assert_true(shown_bytes(rig, guest, "actual") < 400 * MIB);
 }
 
-// A report of the guest with that much left to it, by a kernel of that age.
-static void say_held(RigGuest *guest, int64_t held_bytes, int64_t uptime_us)
+// A report of the guest with that much left to it, by a kernel of that id and age.
+static void say_held(RigGuest *guest, int64_t held_bytes, const char *boot_id, int64_t uptime_us)
 {
     g_autofree char *report = g_strdup_printf(
         "{\"event\":\"GUEST_MEMORY_REPORT\",\"timestamp\":{\"seconds\":1,\"microseconds\":0},"
-        "\"data\":{\"sequence\":1,\"monotonic-us\":%" G_GINT64_FORMAT ",\"boot-id\":\"aa\","
+        "\"data\":{\"sequence\":1,\"monotonic-us\":%" G_GINT64_FORMAT ",\"boot-id\":\"%s\","
         "\"reason\":\"heartbeat\",\"memory\":{\"total\":%d,\"free\":%d,\"available\":%d},"
         "\"balloon\":%d}}\n",
-        uptime_us, (int)held_bytes, (int)(100 * MIB), (int)(100 * MIB), (int)(GIB - held_bytes));
+        uptime_us, boot_id, (int)held_bytes, (int)(100 * MIB), (int)(100 * MIB),
+        (int)(GIB - held_bytes));
     fake_agent_send(guest->agent, report, strlen(report));
 }
 
@@ -150,15 +151,22 @@ static void test_what_a_guest_said_before_a_reset_is_not_believed_after_it(void 
     int64_t held_bytes = actual_bytes(guest);
     fake_agent_set_silent(guest->agent, true);
     wait_for(rig_has_heard_all(rig, guest), PATIENCE_US);
-    say_held(guest, held_bytes, 60 * SECOND_US);
+    say_held(guest, held_bytes, "aa", 60 * SECOND_US);
     // Its sequence is one that the fake's own does not have any more.
     wait_for(!rig_has_heard_all(rig, guest), PATIENCE_US);
     reset(rig, guest);
     // However long the controller was kept from reading it.
-    say_held(guest, held_bytes, 60 * SECOND_US + 100 * MS_US);
-    say_held(guest, held_bytes, 3600 * SECOND_US);
+    say_held(guest, held_bytes, "aa", 60 * SECOND_US + 100 * MS_US);
+    say_held(guest, held_bytes, "aa", 3600 * SECOND_US);
     wait_while(500 * MS_US);
     assert_int_equal(shown_bytes(rig, guest, "actual"), GIB);
+    // Another kernel's word is, once its agent has been asked.
+    unsigned asked = fake_agent_count(guest->agent, "guest-memory-subscribe");
+    fake_agent_set_silent(guest->agent, false);
+    wait_for(fake_agent_count(guest->agent, "guest-memory-subscribe") > asked, PATIENCE_US);
+    fake_agent_set_silent(guest->agent, true);
+    say_held(guest, held_bytes, "bb", SECOND_US);
+    wait_for(shown_bytes(rig, guest, "actual") < 400 * MIB, PATIENCE_US);
 }
 
 static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word(void **state)
