@@ -229,6 +229,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
         on_reading(guest, actual_bytes, now_us);
     } else if (answered) {
         guest->has_balloon = true;
+        guest->target_in_doubt = false;
         balloon_adopt(&guest->balloon, actual_bytes);
         stats_link_note_actual(guest->stats_link, actual_bytes);
         guest_changed(guest, GUEST_URGENCY_SOON);

@@ -11,6 +11,7 @@ static HostLawsGuest look_at(const Guest *guest)
         .actual_bytes = holding.actual_bytes,
         .target_bytes = guest->balloon.target_bytes,
         .ceiling_bytes = holding.ceiling_bytes,
+        .size_bytes = guest->size_bytes,
         .commands = guest->commands,
         .movable = guest_is_movable(guest),
         .tells = guest->source != GUEST_SOURCE_NONE,
@@ -49,6 +50,12 @@ static const HostLawsGuest *before_of(const HostLaws *laws, const Guest *guest)
         }
     }
     return NULL;
+}
+
+// Memory plugged in moves the target along, whatever was commanded before it in the same step.
+static bool was_commanded(const HostLawsGuest *before, const HostLawsGuest *after)
+{
+    return after->commands != before->commands && after->size_bytes == before->size_bytes;
 }
 
 // A guest that is out of its range and must not be moved stays where it is: as far as it was told
@@ -103,7 +110,7 @@ void host_laws_check(HostLaws *laws)
     for (guint i = 0; i < laws->count; i++) {
         const HostLawsGuest *after = &laws->guests[i];
         const HostLawsGuest *before = before_of(&former, after->guest);
-        bool commanded = before && after->commands != before->commands;
+        bool commanded = before && was_commanded(before, after);
         if (commanded) {
             check_command(before, after);
         }

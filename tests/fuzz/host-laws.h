@@ -14,6 +14,7 @@ typedef struct HostLawsGuest {
     int64_t actual_bytes;
     int64_t target_bytes;
     int64_t ceiling_bytes;
+    int64_t size_bytes;
     uint64_t commands;
     bool movable;
     bool tells; // it is known what it needs

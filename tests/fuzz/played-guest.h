@@ -45,7 +45,7 @@ typedef struct PlayedPeer {
     GString *input;      // not yet a whole line
     GString *late;       // what is said later
     unsigned unanswered; // of what has come, while answers are late
-    bool clean;          // nothing but whole messages was sent on this connection
+    bool clean;          // on this connection nothing but whole messages was sent, and each answer
     int64_t heard_us;    // what was said has had its turn by then, however much it was
 } PlayedPeer;
 

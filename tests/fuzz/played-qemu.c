@@ -224,6 +224,7 @@ void played_qemu_answer(PlayedGuest *guest, const char *line)
     char value[VALUE_SIZE] = "{}";
     bool done = !refused && carry_out(guest, line, value);
     if (monitor->manner == PLAYED_SILENT) {
+        monitor->clean = false;
         return;
     }
     if (done) {

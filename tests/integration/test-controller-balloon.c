@@ -79,6 +79,44 @@ static void test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived(vo
     assert_string_equal(rig_guest_text(rig, guest, "state"), "stalled");
 }
 
+// QEMU says at last what the guest had when the question came, and then, that it has arrived.
+typedef struct LateAnswer {
+    const RigGuest *guest;
+    bool is_said;
+} LateAnswer;
+
+static void on_asked(void *context)
+{
+    LateAnswer *late = context;
+    FakeQemu *qemu = late->guest->qemu;
+    // One that came too late is lost with its connection.
+    if (late->is_said || fake_qemu_connections(qemu) > 1) {
+        fake_qemu_set_actual(qemu, fake_qemu_target_bytes(qemu));
+    }
+    late->is_said = true;
+}
+
+// Nobody looked meanwhile.
+static void test_a_guest_is_not_called_stalled_because_qemu_answers_late(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = rig_add(rig, "guest", 300 * MIB, NULL);
+    rig_run(rig, BUDGET);
+    fake_qemu_set_rate(guest->qemu, 0);
+    set_target(rig, guest, 800 * MIB);
+    wait_for(target_bytes(guest) == 800 * MIB, PATIENCE_US);
+    wait_while(SECOND_US);
+    fake_qemu_set_hanging(guest->qemu, true);
+    wait_while(4500 * MS_US);
+    LateAnswer late = {.guest = guest};
+    fake_qemu_on_asked(guest->qemu, on_asked, &late);
+    fake_qemu_set_hanging(guest->qemu, false);
+    wait_for(actual_bytes(guest) == 800 * MIB, PATIENCE_US);
+    fake_qemu_on_asked(guest->qemu, NULL, NULL);
+    wait_for(is_state(rig, guest, "settled"), PATIENCE_US);
+    assert_false(rig_had_event(rig, "GUEST_STALLED", guest));
+}
+
 static void test_a_guest_that_stalls_below_its_min_is_promised_no_more(void **state)
 {
     Rig *rig = *state;
@@ -252,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_lowered_target_that_was_lost_does_not_count),
         TEST(test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived),
+        TEST(test_a_guest_is_not_called_stalled_because_qemu_answers_late),
         TEST(test_a_guest_that_stalls_below_its_min_is_promised_no_more),
         TEST(test_a_guest_that_does_not_give_is_given_what_it_asks_for_all_the_same),
         TEST(test_a_stalled_guest_is_not_asked_to_give_until_it_is_tried_again),

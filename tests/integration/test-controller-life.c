@@ -343,6 +343,22 @@ static void test_a_guest_whose_balloon_is_unplugged_counts_with_its_size(void **
     assert_int_equal(host_bytes(rig, "sum-actual"), GIB);
 }
 
+// It is another balloon than the one whose target was in doubt.
+static void test_a_balloon_that_is_plugged_in_is_taken_as_it_is(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    fake_qemu_set_device(guest->qemu, false);
+    fake_qemu_drop_client(guest->qemu);
+    wait_for(is_state(rig, guest, "unmanageable"), SOON_US);
+    unsigned commands = fake_qemu_count(guest->qemu, "balloon");
+    fake_qemu_set_device(guest->qemu, true);
+    fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
+    wait_for(is_state(rig, guest, "settled"), SOON_US);
+    rig_wait_for_plans(rig);
+    assert_int_equal(fake_qemu_count(guest->qemu, "balloon"), commands);
+}
+
 static void test_a_qemu_that_was_never_heard_counts_with_what_its_process_holds(void **state)
 {
     Rig *rig = *state;
@@ -384,6 +400,7 @@ int main(void)
         TEST(test_a_guest_that_has_been_sent_away_is_sent_nothing_any_more),
         TEST(test_a_guest_that_arrives_is_left_alone_and_then_taken_as_it_came),
         TEST(test_a_guest_whose_balloon_is_unplugged_counts_with_its_size),
+        TEST(test_a_balloon_that_is_plugged_in_is_taken_as_it_is),
         TEST(test_a_qemu_that_was_never_heard_counts_with_what_its_process_holds),
     };
     return run_test_table(tests);
