@@ -140,9 +140,9 @@ static void reset(HostGame *game, PlayedGuest *guest, const HostGameMove *move)
     const Guest *known = host_game_known(game, guest);
     bool heard = known && known->has_balloon && qmp_client_is_ready(known->qmp) &&
                  guest->monitor.clean && guest->monitor.fd >= 0 &&
-                 guest->monitor.manner == PLAYED_HONEST &&
-                 guest->monitor.heard_us <= g_get_monotonic_time();
+                 guest->monitor.manner == PLAYED_HONEST;
     played_qemu_reset(guest);
+    heard &= guest->monitor.heard_us <= g_get_monotonic_time();
     virtual_loop_rest();
     if (heard && guest->truthful) {
         GuestHolding holding = guest_holding(known, g_get_monotonic_time());

@@ -66,9 +66,12 @@ void played_peer_send(PlayedPeer *peer, const char *bytes, size_t length)
     // What does not fit is lost, and the rest is no message.
     ssize_t sent = send(peer->fd, bytes, length, MSG_NOSIGNAL);
     peer->clean &= sent == (ssize_t)length;
-    // A message costs no more than this (protocol/limits.h).
-    peer->heard_us = MAX(peer->heard_us, now_us - LIMIT_AHEAD_US) + LIMIT_READ_COST_US +
-                     LIMIT_LINE_COST_US + 2 * (int64_t)length;
+    // What had not been heard when the last was said may have waited until now. A message costs no
+    // more than this (protocol/limits.h).
+    int64_t waiting_us = MAX(peer->heard_us - peer->said_us, 0);
+    peer->heard_us = MAX(peer->heard_us, now_us - LIMIT_AHEAD_US + waiting_us) +
+                     LIMIT_READ_COST_US + LIMIT_LINE_COST_US + 2 * (int64_t)length;
+    peer->said_us = now_us;
 }
 
 void played_peer_send_raw(PlayedPeer *peer, const char *bytes, size_t length)
@@ -135,7 +138,7 @@ static void accept_peer(PlayedPeer *peer, int fd)
     peer->fd = fd;
     peer->watch = fd_watch_new(fd, on_readable, peer);
     peer->clean = true;
-    peer->heard_us = 0;
+    peer->said_us = peer->heard_us = 0;
     listen_to(peer);
 }
 

@@ -46,6 +46,7 @@ typedef struct PlayedPeer {
     GString *late;       // what is said later
     unsigned unanswered; // of what has come, while answers are late
     bool clean;          // on this connection nothing but whole messages was sent, and each answer
+    int64_t said_us;     // when it spoke last
     int64_t heard_us;    // what was said has had its turn by then, however much it was
 } PlayedPeer;
 
