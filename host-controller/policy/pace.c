@@ -92,10 +92,12 @@ static void hand_out(PolicyGuest *guests, size_t count, int64_t *pool_bytes, boo
     if (*pool_bytes <= 0) {
         return;
     }
+    int64_t need_bytes = 0;
     for (size_t i = 0; i < count; i++) {
         guests[i].need_bytes[0] = urgent ? urgent_growth(&guests[i]) : further_growth(&guests[i]);
+        need_bytes += guests[i].need_bytes[0];
     }
-    int64_t level = policy_water_level(guests, count, 0, *pool_bytes);
+    int64_t level = policy_water_level(guests, count, 0, need_bytes, *pool_bytes);
     for (size_t i = 0; i < count; i++) {
         PolicyGuest *guest = &guests[i];
         int64_t slice = policy_at_level(guest, 0, level);

@@ -238,8 +238,9 @@ static inline int64_t policy_pool_bytes(const PolicyHost *host)
 }
 
 // Weighted max-min fairness: the highest level, in bytes per unit of weight, at which
-// sum(min(need, level * weight)) stays within `amount_bytes`, the needs being need_bytes[tier].
+// sum(min(need, level * weight)) stays within `amount_bytes`, the needs being need_bytes[tier], and
+// `need_bytes` their sum.
 int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier tier,
-                           int64_t amount_bytes);
+                           int64_t need_bytes, int64_t amount_bytes);
 // What a guest gets at `level`.
 int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level);

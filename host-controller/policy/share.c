@@ -21,7 +21,7 @@ static int64_t in_range(const PolicyGuest *guest, int64_t bytes)
 }
 
 // What the guest needs of each tier: its demand cut at the borders of the tiers, and its limits.
-static void work_out_needs(PolicyGuest *guest)
+static void work_out_needs(const PolicyHost *host, PolicyGuest *guest)
 {
     int64_t *need_bytes = guest->need_bytes;
     for (int tier = 0; tier < POLICY_TIER_COUNT; tier++) {
@@ -43,7 +43,7 @@ static void work_out_needs(PolicyGuest *guest)
     need_bytes[POLICY_TIER_HEADROOM] = up_to_firm - up_to_used;
     need_bytes[POLICY_TIER_COMFORT] = up_to_comfort - up_to_firm;
     need_bytes[POLICY_TIER_CACHE] = up_to_cache - up_to_comfort;
-    need_bytes[POLICY_TIER_REST] = guest->max_bytes - up_to_cache;
+    need_bytes[POLICY_TIER_REST] = host->reclaim ? 0 : guest->max_bytes - up_to_cache;
 }
 
 int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level)
@@ -55,13 +55,9 @@ int64_t policy_at_level(const PolicyGuest *guest, PolicyTier tier, int64_t level
 // others leave over, so that the sum never passes the amount. It ends after a few rounds: each
 // satisfies one more, or is the last but one.
 int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier tier,
-                           int64_t amount_bytes)
+                           int64_t need_bytes, int64_t amount_bytes)
 {
-    int64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        sum += guests[i].need_bytes[tier];
-    }
-    if (sum <= amount_bytes) {
+    if (need_bytes <= amount_bytes) {
         return POLICY_MAX_BYTES;
     }
     int64_t level = 0;
@@ -80,50 +76,49 @@ int64_t policy_water_level(const PolicyGuest *guests, size_t count, PolicyTier t
     return level;
 }
 
-// Gives each guest what it gets of a tier; returns what is left for the next: nothing once a tier
-// did not suffice, not even the last bytes that could not be divided.
-static int64_t share_tier(PolicyGuest *guests, size_t count, PolicyTier tier, int64_t amount_bytes)
+// What guests keep that do not take part, and what all others have first.
+static int64_t first_bytes(const PolicyGuest *guest)
 {
-    int64_t level = policy_water_level(guests, count, tier, amount_bytes);
-    PolicyBound bound = tier == POLICY_TIER_REST ? POLICY_BOUND_FAIR_SHARE : POLICY_BOUND_DEMAND;
-    for (size_t i = 0; i < count; i++) {
-        PolicyGuest *guest = &guests[i];
-        int64_t need_bytes = guest->need_bytes[tier];
-        int64_t part_bytes = policy_at_level(guest, tier, level);
-        guest->fair_share_bytes += part_bytes;
-        guest->tier_bytes[tier] = part_bytes;
-        amount_bytes -= part_bytes;
-        if (part_bytes < need_bytes) {
-            guest->bound = POLICY_BOUND_FAIR_SHARE;
-        } else if (need_bytes > 0) {
-            guest->bound = bound;
-        }
-    }
-    return level < POLICY_MAX_BYTES ? 0 : amount_bytes;
+    return shares(guest) ? guest->min_bytes : guest->ceiling_bytes;
 }
 
 // What of `amount_bytes`, which nobody demands, the guests may have besides: all of it when it
 // suffices for everybody's max, otherwise all but the host's pool.
-static int64_t beyond_the_pool(const PolicyHost *host, const PolicyGuest *guests, size_t count,
-                               int64_t amount_bytes)
+static int64_t beyond_the_pool(const PolicyHost *host, int64_t need_bytes, int64_t amount_bytes)
 {
-    int64_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        sum += guests[i].need_bytes[POLICY_TIER_REST];
-    }
-    return sum <= amount_bytes ? amount_bytes
-                               : policy_max(amount_bytes - policy_pool_bytes(host), 0);
+    return need_bytes <= amount_bytes ? amount_bytes
+                                      : policy_max(amount_bytes - policy_pool_bytes(host), 0);
 }
 
-// What is left of the budget once those who do not take part keep what they may hold, and all
-// others have their min.
-static int64_t above_the_minima(const PolicyHost *host, const PolicyGuest *guests, size_t count)
+// Finds the level of each tier, of which all together need `need_bytes`. One that does not suffice
+// leaves nothing for the next, not even the last bytes that could not be divided.
+static void find_levels(const PolicyHost *host, const PolicyGuest *guests, size_t count,
+                        const int64_t *need_bytes, int64_t amount_bytes, int64_t *levels)
 {
-    int64_t rest = host->budget_bytes;
-    for (size_t i = 0; i < count; i++) {
-        rest -= shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
+    for (PolicyTier tier = POLICY_TIER_USED; tier < POLICY_TIER_COUNT; tier++) {
+        if (tier == POLICY_TIER_REST) {
+            amount_bytes = beyond_the_pool(host, need_bytes[tier], amount_bytes);
+        }
+        levels[tier] = policy_water_level(guests, count, tier, need_bytes[tier], amount_bytes);
+        amount_bytes = levels[tier] < POLICY_MAX_BYTES ? 0 : amount_bytes - need_bytes[tier];
     }
-    return policy_max(rest, 0);
+}
+
+// Gives the guest what it gets of each tier.
+static void grant(PolicyGuest *guest, const int64_t *levels)
+{
+    guest->fair_share_bytes = first_bytes(guest);
+    for (PolicyTier tier = POLICY_TIER_USED; tier < POLICY_TIER_COUNT; tier++) {
+        int64_t need_bytes = guest->need_bytes[tier];
+        int64_t part_bytes = policy_at_level(guest, tier, levels[tier]);
+        guest->fair_share_bytes += part_bytes;
+        guest->tier_bytes[tier] = part_bytes;
+        if (part_bytes < need_bytes) {
+            guest->bound = POLICY_BOUND_FAIR_SHARE;
+        } else if (need_bytes > 0) {
+            guest->bound = POLICY_BOUND_DEMAND;
+        }
+    }
 }
 
 int64_t policy_shortfall_bytes(const PolicyHost *host, const PolicyGuest *guests, size_t count)
@@ -161,20 +156,19 @@ static void name_limits(PolicyGuest *guest)
 
 void policy_share(const PolicyHost *host, PolicyGuest *guests, size_t count)
 {
-    int64_t rest = above_the_minima(host, guests, count);
+    int64_t need_bytes[POLICY_TIER_COUNT] = {0};
+    int64_t levels[POLICY_TIER_COUNT];
+    int64_t rest_bytes = host->budget_bytes;
     for (size_t i = 0; i < count; i++) {
-        work_out_needs(&guests[i]);
-        guests[i].tier_bytes[POLICY_TIER_REST] = 0;
-        guests[i].fair_share_bytes =
-            shares(&guests[i]) ? guests[i].min_bytes : guests[i].ceiling_bytes;
+        work_out_needs(host, &guests[i]);
+        rest_bytes -= first_bytes(&guests[i]);
+        for (int tier = 0; tier < POLICY_TIER_COUNT; tier++) {
+            need_bytes[tier] += guests[i].need_bytes[tier];
+        }
     }
-    for (PolicyTier tier = POLICY_TIER_USED; tier < POLICY_TIER_REST; tier++) {
-        rest = share_tier(guests, count, tier, rest);
-    }
-    if (!host->reclaim) {
-        share_tier(guests, count, POLICY_TIER_REST, beyond_the_pool(host, guests, count, rest));
-    }
+    find_levels(host, guests, count, need_bytes, policy_max(rest_bytes, 0), levels);
     for (size_t i = 0; i < count; i++) {
+        grant(&guests[i], levels);
         if (shares(&guests[i])) {
             name_limits(&guests[i]);
             note_granted(&guests[i]);

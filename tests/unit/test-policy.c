@@ -74,6 +74,21 @@ static void test_everybody_has_its_max_when_the_budget_suffices(void **state)
     assert_int_equal(plan_mib(&guests[1]), 1024);
 }
 
+static void test_what_nobody_demands_is_shared_out_unless_it_is_reclaimed(void **state)
+{
+    (void)state;
+    PolicyHost host = {.budget_bytes = 1500 * MIB};
+    PolicyGuest guests[] = {guest_of(1024, 300, 400), guest_of(1024, 300, 300)};
+    policy_plan(&host, guests, 2);
+    assert_true(guests[0].fair_share_bytes > 600 * MIB);
+    assert_int_equal(guests[0].bound, POLICY_BOUND_FAIR_SHARE);
+    host.reclaim = true;
+    policy_plan(&host, guests, 2);
+    assert_int_equal(guests[0].fair_share_bytes, 400 * MIB);
+    assert_int_equal(guests[1].fair_share_bytes, 300 * MIB);
+    assert_int_equal(guests[0].bound, POLICY_BOUND_DEMAND);
+}
+
 static void test_what_others_have_in_use_is_not_taken_for_a_burst(void **state)
 {
     (void)state;
@@ -241,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_a_host_is_short_by_what_the_least_of_all_is_above_its_budget),
         cmocka_unit_test(test_the_worked_example_comes_out_as_written),
         cmocka_unit_test(test_everybody_has_its_max_when_the_budget_suffices),
+        cmocka_unit_test(test_what_nobody_demands_is_shared_out_unless_it_is_reclaimed),
         cmocka_unit_test(test_what_others_have_in_use_is_not_taken_for_a_burst),
         cmocka_unit_test(test_a_guest_with_nothing_free_is_given_a_little),
         cmocka_unit_test(test_a_need_within_the_pool_is_met_at_once),
