@@ -86,6 +86,11 @@ void balloon_confirm(Balloon *balloon, int64_t held_bytes)
     }
 }
 
+void balloon_excuse(Balloon *balloon, int64_t until_us)
+{
+    balloon->progress_us = larger(balloon->progress_us, until_us);
+}
+
 // What is to be taken for true of a reading.
 static int64_t believed(Balloon *balloon, int64_t reading_bytes)
 {
@@ -151,8 +156,9 @@ BalloonChange balloon_observe(Balloon *balloon, int64_t reading_bytes, unsigned 
     balloon->actual_bytes = actual_bytes;
     balloon->ceiling_bytes = current ? holds : larger(balloon->ceiling_bytes, holds);
     if (actual_bytes != before_bytes) {
-        balloon->progress_us = asked_us;
-        balloon->moved_us = asked_us;
+        // Whatever came after the question is news, too.
+        balloon->progress_us = larger(balloon->progress_us, asked_us);
+        balloon->moved_us = larger(balloon->moved_us, asked_us);
     }
     if (!current) {
         return actual_bytes != before_bytes ? BALLOON_CHANGE_PROGRESS : BALLOON_CHANGE_NONE;

@@ -69,6 +69,9 @@ void balloon_set_target(Balloon *balloon, int64_t target_bytes, int64_t now_us);
 // until they change or balloon_confirm() is called.
 void balloon_restart(Balloon *balloon, int64_t size_bytes, int64_t now_us);
 
+// Nothing was to be expected of the guest until now: it is not stalled for having done nothing.
+void balloon_excuse(Balloon *balloon, int64_t until_us);
+
 // The guest itself says that it holds `held_bytes`, its balloon taken off. After a reset that
 // decides whether QEMU's word is to be believed again.
 void balloon_confirm(Balloon *balloon, int64_t held_bytes);

@@ -154,7 +154,7 @@ static void compare_counts(Guest *guest, int64_t held_bytes, int64_t now_us)
 {
     Balloon *balloon = &guest->balloon;
     balloon_confirm(balloon, held_bytes);
-    if (!guest->has_balloon || balloon_is_moving(balloon)) {
+    if (!guest->has_balloon || guest_is_watched(guest)) {
         return; // it is being read often enough
     }
     int64_t unaccounted_bytes = guest->size_bytes - balloon->actual_bytes;

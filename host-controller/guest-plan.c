@@ -292,6 +292,9 @@ static void take_note(Guest *guest, const PolicyGuest *plan, int64_t now_us)
 bool guest_follow(Guest *guest, const PolicyGuest *plan, bool act, int64_t now_us)
 {
     take_note(guest, plan, now_us);
+    if (act && !guest->acting) {
+        balloon_excuse(&guest->balloon, now_us);
+    }
     guest->acting = act;
     if (balloon_is_moving(&guest->balloon)) {
         timer_arm_by(guest->poll_timer, now_us + guest_poll_us(guest));

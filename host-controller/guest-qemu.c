@@ -63,6 +63,9 @@ static void set_running(Guest *guest, bool running)
         return;
     }
     guest->running = running;
+    if (running) {
+        balloon_excuse(&guest->balloon, g_get_monotonic_time());
+    }
     if (guest_is_known(guest)) {
         guest_log(guest, G_LOG_LEVEL_MESSAGE, running ? "its QEMU runs it" : "does not run");
     }
@@ -211,6 +214,7 @@ static void on_reset(Guest *guest, const json_t *data)
     if (guest->link) {
         agent_link_restart(guest->link);
     }
+    stats_link_restart(guest->stats_link);
     ask_status(guest);
     guest_restart(guest);
 }
@@ -292,12 +296,10 @@ static void forget_qemu(Guest *guest)
     guest->balloon_known = false;
     guest->planned = false;
     guest->met = false;
-    guest->stalled_until_us = 0;
-    guest->deflated_until_us = 0;
     guest->resident_bytes = 0;
-    guest->verify_due = false;
     guest->ineffective = false;
     guest->balloon = (Balloon){0};
+    guest_forget_moves(guest);
     guest_forget_report(guest);
 }
 

@@ -48,17 +48,16 @@ void guest_ask_balloon(Guest *guest)
     }
 }
 
-// Whether its balloon is on a way that it is expected to go on with.
-static bool is_watched(const Guest *guest)
+bool guest_is_watched(const Guest *guest)
 {
     return guest->acting && guest_is_movable(guest) && balloon_is_moving(&guest->balloon);
 }
 
 int64_t guest_poll_us(const Guest *guest)
 {
-    return is_watched(guest)  ? POLL_MOVING_US
-           : guest->migrating ? POLL_MIGRATING_US
-                              : POLL_SETTLED_US;
+    return guest_is_watched(guest) ? POLL_MOVING_US
+           : guest->migrating      ? POLL_MIGRATING_US
+                                   : POLL_SETTLED_US;
 }
 
 static int64_t life_due_us(const Guest *guest)
@@ -80,7 +79,7 @@ static void on_poll(void *context)
         guest_check_absent(guest);
         return;
     }
-    bool settled = !is_watched(guest);
+    bool settled = !guest_is_watched(guest);
     if (settled || now_us >= life_due_us(guest)) {
         guest_ask_life(guest);
     }
@@ -182,7 +181,7 @@ static void on_reading(Guest *guest, int64_t actual_bytes, int64_t now_us)
     BalloonState before = balloon->state;
     if (!guest_is_movable(guest) || !guest->acting) {
         // Nothing is expected of it now, so that it cannot fail to follow.
-        balloon->progress_us = now_us;
+        balloon_excuse(balloon, now_us);
     }
     // A reading says nothing of the time after its question, be it that this program was stopped.
     BalloonChange change = balloon_observe(balloon, actual_bytes, guest->asked_at, guest->asked_us);
@@ -229,7 +228,7 @@ static void on_balloon(const json_t *value, const GError *error, void *context)
         on_reading(guest, actual_bytes, now_us);
     } else if (answered) {
         guest->has_balloon = true;
-        guest->target_in_doubt = false;
+        guest_forget_moves(guest);
         balloon_adopt(&guest->balloon, actual_bytes);
         stats_link_note_actual(guest->stats_link, actual_bytes);
         guest_changed(guest, GUEST_URGENCY_SOON);
@@ -247,6 +246,15 @@ void guest_doubt_target(Guest *guest)
 {
     balloon_take_over(&guest->balloon, guest->size_bytes);
     guest->target_in_doubt = true;
+}
+
+void guest_forget_moves(Guest *guest)
+{
+    guest->target_in_doubt = false;
+    guest->stalled_until_us = 0;
+    guest->deflated_until_us = 0;
+    guest->verify_due = false;
+    backoff_reset(&guest->stall_backoff);
 }
 
 void guest_restart(Guest *guest)

@@ -247,6 +247,8 @@ pid_t guest_pid(const Guest *guest);
 // Asks QEMU for the balloon, and in what time it is asked again while nothing else happens.
 void guest_ask_balloon(Guest *guest);
 int64_t guest_poll_us(const Guest *guest);
+// Whether its balloon is on a way that it is expected to go on with.
+bool guest_is_watched(const Guest *guest);
 // Forgets a QEMU nobody listens for, unless its process is known to live; looks again in a second.
 void guest_check_absent(Guest *guest);
 // Asks QEMU whether it runs the guest, whether it migrates it, and its size.
@@ -258,6 +260,8 @@ void guest_forget_report(Guest *guest);
 // QEMU may have another target than the guest was last sent: until it is sent one again, the guest
 // counts with all its memory.
 void guest_doubt_target(Guest *guest);
+// What became of the targets it was sent means nothing for its balloon: that is another one.
+void guest_forget_moves(Guest *guest);
 // The guest starts anew with all its memory.
 void guest_restart(Guest *guest);
 // Looks whether what the guest gave back has come back to the host, if that is due.

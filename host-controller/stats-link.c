@@ -209,6 +209,11 @@ void stats_link_reset(StatsLink *link)
     }
 }
 
+void stats_link_restart(StatsLink *link)
+{
+    link->started = false;
+}
+
 void stats_link_note_actual(StatsLink *link, int64_t actual_bytes)
 {
     if (link->actual_bytes == 0) {

@@ -29,5 +29,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StatsLink, stats_link_free)
 void stats_link_want(StatsLink *link, bool wanted);
 // The connection was lost, or a device removed: what is known of it is forgotten.
 void stats_link_reset(StatsLink *link);
+// The guest starts anew: what QEMU has got is the former one's.
+void stats_link_restart(StatsLink *link);
 // The guest holds that much now.
 void stats_link_note_actual(StatsLink *link, int64_t actual_bytes);

@@ -248,7 +248,7 @@ const QmpCommand domain_commands[] = {
      .arguments = capabilities_arguments,
      .handler = migrate_set_capabilities},
     {.name = "query-memory-size-summary", .handler = query_memory_size},
-    {.name = "query-balloon", .handler = query_balloon},
+    {.name = "query-balloon", .handler = query_balloon, .flags = DOMAIN_COMMAND_TELLS_STATE},
     {.name = "balloon", .arguments = balloon_arguments, .handler = balloon},
     {.name = "qom-list", .arguments = domain_stats_list_arguments, .handler = domain_stats_list},
     {.name = "qom-get", .arguments = domain_stats_get_arguments, .handler = domain_stats_get},

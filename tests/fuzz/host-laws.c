@@ -14,7 +14,7 @@ static HostLawsGuest look_at(const Guest *guest)
         .size_bytes = guest->size_bytes,
         .commands = guest->commands,
         .movable = guest_is_movable(guest),
-        .tells = guest->source != GUEST_SOURCE_NONE,
+        .restarted = guest->balloon.restarted,
     };
 }
 
@@ -74,7 +74,7 @@ static void check_command(const HostLawsGuest *before, const HostLawsGuest *afte
     g_assert_cmpint(target_bytes, >=, MIN(min_bytes, before->target_bytes));
     if (!guest_is_fresh(guest, g_get_monotonic_time())) {
         // One that was commanded and reset in the same step was commanded for where it was before.
-        bool reset = before->tells && !after->tells;
+        bool reset = !before->restarted && after->restarted;
         int64_t actual_bytes =
             reset ? MIN(before->actual_bytes, after->actual_bytes) : after->actual_bytes;
         // What is all of its memory, as QEMU says, takes nothing from it.

@@ -17,7 +17,7 @@ typedef struct HostLawsGuest {
     int64_t size_bytes;
     uint64_t commands;
     bool movable;
-    bool tells; // it is known what it needs
+    bool restarted; // since a reset nobody has told what it holds
 } HostLawsGuest;
 
 typedef struct HostLaws {

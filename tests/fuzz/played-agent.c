@@ -38,8 +38,7 @@ void played_agent_report(PlayedGuest *guest, MemoryReportReason reason, PlayedFi
     write_number(numbers[PLAYED_BALLOON], size_bytes - held_bytes);
     if (lie) {
         g_strlcpy(numbers[field], lie, NUMBER_SIZE);
-        // By its clock a report from before a reset is known.
-        guest->truthful &= field != PLAYED_BALLOON && field != PLAYED_MONOTONIC;
+        guest->truthful &= field != PLAYED_BALLOON;
     }
     played_peer_printf(
         &guest->port,

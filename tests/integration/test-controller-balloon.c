@@ -79,42 +79,86 @@ static void test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived(vo
     assert_string_equal(rig_guest_text(rig, guest, "state"), "stalled");
 }
 
-// QEMU says at last what the guest had when the question came, and then, that it has arrived.
-typedef struct LateAnswer {
+// A guest that goes to its target all at once, once it has been sent so many and its QEMU has
+// answered so many times after the last.
+typedef struct Arrival {
     const RigGuest *guest;
-    bool is_said;
-} LateAnswer;
+    unsigned targets;
+    unsigned answers;
+} Arrival;
 
 static void on_asked(void *context)
 {
-    LateAnswer *late = context;
-    FakeQemu *qemu = late->guest->qemu;
-    // One that came too late is lost with its connection.
-    if (late->is_said || fake_qemu_connections(qemu) > 1) {
+    Arrival *arrival = context;
+    FakeQemu *qemu = arrival->guest->qemu;
+    if (arrival->answers == 0) {
         fake_qemu_set_actual(qemu, fake_qemu_target_bytes(qemu));
+    } else if (fake_qemu_count(qemu, "balloon") >= arrival->targets) {
+        arrival->answers--;
     }
-    late->is_said = true;
+}
+
+// A guest sent to 800 MiB that does not move as yet.
+static RigGuest *start_slow(Rig *rig)
+{
+    RigGuest *guest = rig_add(rig, "guest", 300 * MIB, NULL);
+    rig_run(rig, BUDGET);
+    fake_qemu_set_rate(guest->qemu, 0);
+    set_target(rig, guest, 800 * MIB);
+    wait_for(target_bytes(guest) == 800 * MIB, PATIENCE_US);
+    return guest;
+}
+
+static void assert_arrives_unstalled(Rig *rig, const RigGuest *guest)
+{
+    wait_for(actual_bytes(guest) == 800 * MIB, PATIENCE_US);
+    fake_qemu_on_asked(guest->qemu, NULL, NULL);
+    wait_for(is_state(rig, guest, "settled"), PATIENCE_US);
+    assert_false(rig_had_event(rig, "GUEST_STALLED", guest));
 }
 
 // Nobody looked meanwhile.
 static void test_a_guest_is_not_called_stalled_because_qemu_answers_late(void **state)
 {
     Rig *rig = *state;
-    RigGuest *guest = rig_add(rig, "guest", 300 * MIB, NULL);
-    rig_run(rig, BUDGET);
-    fake_qemu_set_rate(guest->qemu, 0);
-    set_target(rig, guest, 800 * MIB);
-    wait_for(target_bytes(guest) == 800 * MIB, PATIENCE_US);
+    RigGuest *guest = start_slow(rig);
     wait_while(SECOND_US);
     fake_qemu_set_hanging(guest->qemu, true);
     wait_while(4500 * MS_US);
-    LateAnswer late = {.guest = guest};
-    fake_qemu_on_asked(guest->qemu, on_asked, &late);
+    Arrival arrival = {.guest = guest, .answers = 1};
+    fake_qemu_on_asked(guest->qemu, on_asked, &arrival);
     fake_qemu_set_hanging(guest->qemu, false);
-    wait_for(actual_bytes(guest) == 800 * MIB, PATIENCE_US);
-    fake_qemu_on_asked(guest->qemu, NULL, NULL);
-    wait_for(is_state(rig, guest, "settled"), PATIENCE_US);
-    assert_false(rig_had_event(rig, "GUEST_STALLED", guest));
+    assert_arrives_unstalled(rig, guest);
+}
+
+static void test_a_guest_is_not_called_stalled_because_its_monitor_was_lost(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_slow(rig);
+    fake_qemu_set_hanging(guest->qemu, true);
+    wait_for(!fake_qemu_is_connected(guest->qemu), PATIENCE_US);
+    unsigned targets = fake_qemu_count(guest->qemu, "balloon") + 1;
+    Arrival arrival = {.guest = guest, .targets = targets, .answers = 3};
+    fake_qemu_on_asked(guest->qemu, on_asked, &arrival);
+    fake_qemu_set_hanging(guest->qemu, false);
+    assert_arrives_unstalled(rig, guest);
+}
+
+static void set_mode(Rig *rig, const char *mode)
+{
+    json_decref(rig_ask(rig, "set-mode", json_pack("{s:s}", "mode", mode)));
+}
+
+static void test_a_guest_is_not_called_stalled_because_nothing_was_sent_for_long(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_slow(rig);
+    set_mode(rig, "observe");
+    wait_while(6 * SECOND_US);
+    Arrival arrival = {.guest = guest, .answers = 3};
+    fake_qemu_on_asked(guest->qemu, on_asked, &arrival);
+    set_mode(rig, "balance");
+    assert_arrives_unstalled(rig, guest);
 }
 
 static void test_a_guest_that_stalls_below_its_min_is_promised_no_more(void **state)
@@ -291,6 +335,8 @@ int main(void)
         TEST(test_a_lowered_target_that_was_lost_does_not_count),
         TEST(test_a_guest_that_cannot_grow_is_called_stalled_and_never_arrived),
         TEST(test_a_guest_is_not_called_stalled_because_qemu_answers_late),
+        TEST(test_a_guest_is_not_called_stalled_because_its_monitor_was_lost),
+        TEST(test_a_guest_is_not_called_stalled_because_nothing_was_sent_for_long),
         TEST(test_a_guest_that_stalls_below_its_min_is_promised_no_more),
         TEST(test_a_guest_that_does_not_give_is_given_what_it_asks_for_all_the_same),
         TEST(test_a_stalled_guest_is_not_asked_to_give_until_it_is_tried_again),

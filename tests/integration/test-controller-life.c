@@ -169,6 +169,20 @@ static void test_what_a_guest_said_before_a_reset_is_not_believed_after_it(void 
     wait_for(shown_bytes(rig, guest, "actual") < 400 * MIB, PATIENCE_US);
 }
 
+// QEMU tells first that the agent's port was closed, and that the guest was reset only then. What
+// the former agent was asked may be answered by it.
+static void test_an_agent_that_is_being_asked_when_the_guest_is_reset_is_asked_again(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    unsigned asked = fake_agent_count(guest->agent, "guest-sync-delimited");
+    fake_agent_set_delay(guest->agent, SECOND_US);
+    fake_qemu_emit(guest->qemu, "VSERPORT_CHANGE",
+                   json_pack("{s:s, s:b}", "id", "channel0", "open", 0));
+    reset(rig, guest);
+    wait_for(fake_agent_count(guest->agent, "guest-sync-delimited") == asked + 2, SOON_US);
+}
+
 static void test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word(void **state)
 {
     Rig *rig = *state;
@@ -259,6 +273,21 @@ static void test_a_reset_that_nobody_heard_of_is_known_though_nothing_is_decided
     Rig *rig = *state;
     RigGuest *guest = start_small(rig);
     json_decref(rig_ask(rig, "set-mode", json_pack("{s:s}", "mode", "observe")));
+    fake_qemu_set_driver(guest->qemu, false);
+    fake_qemu_drop_client(guest->qemu);
+    fake_qemu_reset_guest(guest->qemu);
+    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+}
+
+// It took memory back by itself before, and nothing was done about it.
+static void test_such_a_reset_is_known_though_the_guest_is_not_where_it_was_sent(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    json_decref(rig_ask(rig, "set-mode", json_pack("{s:s}", "mode", "observe")));
+    fake_qemu_take_back(guest->qemu, 500 * MIB);
+    fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
+    wait_for(shown_bytes(rig, guest, "actual") == 500 * MIB, PATIENCE_US);
     fake_qemu_set_driver(guest->qemu, false);
     fake_qemu_drop_client(guest->qemu);
     fake_qemu_reset_guest(guest->qemu);
@@ -359,6 +388,22 @@ static void test_a_balloon_that_is_plugged_in_is_taken_as_it_is(void **state)
     assert_int_equal(fake_qemu_count(guest->qemu, "balloon"), commands);
 }
 
+static void test_a_balloon_that_is_plugged_in_is_not_stalled_as_the_one_before(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = start_small(rig);
+    fake_qemu_set_rate(guest->qemu, 0);
+    fake_agent_grow(guest->agent, 800 * MIB, GIB);
+    wait_for(is_state(rig, guest, "stalled"), PATIENCE_US);
+    fake_qemu_set_device(guest->qemu, false);
+    fake_qemu_emit(guest->qemu, "DEVICE_DELETED", json_pack("{s:s}", "path", "/machine/balloon0"));
+    wait_for(is_state(rig, guest, "unmanageable"), SOON_US);
+    fake_qemu_set_device(guest->qemu, true);
+    fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
+    wait_for(!is_state(rig, guest, "unmanageable"), SOON_US);
+    assert_string_not_equal(rig_guest_text(rig, guest, "state"), "stalled");
+}
+
 static void test_a_qemu_that_was_never_heard_counts_with_what_its_process_holds(void **state)
 {
     Rig *rig = *state;
@@ -388,6 +433,7 @@ int main(void)
         TEST(test_a_guest_paused_on_its_way_is_sent_nothing_and_not_called_stalled),
         TEST(test_a_reset_guest_counts_with_all_its_memory_whatever_qemu_says),
         TEST(test_what_a_guest_said_before_a_reset_is_not_believed_after_it),
+        TEST(test_an_agent_that_is_being_asked_when_the_guest_is_reset_is_asked_again),
         TEST(test_memory_plugged_in_after_a_reset_counts_until_a_target_is_sent),
         TEST(test_memory_plugged_in_after_a_reset_is_not_taken_for_a_drivers_word),
         TEST(test_a_guest_that_memory_is_plugged_into_is_sent_its_target_again),
@@ -395,12 +441,14 @@ int main(void)
         TEST(test_a_guest_rebooted_without_a_driver_is_found_out_and_counts_in_full),
         TEST(test_a_reset_that_nobody_heard_of_is_known_by_the_guests_own_count),
         TEST(test_a_reset_that_nobody_heard_of_is_known_though_nothing_is_decided),
+        TEST(test_such_a_reset_is_known_though_the_guest_is_not_where_it_was_sent),
         TEST(test_a_guest_that_shuts_down_is_sent_nothing_and_counts_until_qemu_ends),
         TEST(test_a_guest_that_is_sent_away_is_left_alone_until_it_stays),
         TEST(test_a_guest_that_has_been_sent_away_is_sent_nothing_any_more),
         TEST(test_a_guest_that_arrives_is_left_alone_and_then_taken_as_it_came),
         TEST(test_a_guest_whose_balloon_is_unplugged_counts_with_its_size),
         TEST(test_a_balloon_that_is_plugged_in_is_taken_as_it_is),
+        TEST(test_a_balloon_that_is_plugged_in_is_not_stalled_as_the_one_before),
         TEST(test_a_qemu_that_was_never_heard_counts_with_what_its_process_holds),
     };
     return run_test_table(tests);

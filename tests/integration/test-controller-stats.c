@@ -150,6 +150,22 @@ static void test_statistics_that_were_there_before_are_no_news(void **state)
     assert_int_equal(rig_balloon_commands(rig), 0);
 }
 
+static void test_statistics_from_before_a_reset_are_no_news(void **state)
+{
+    Rig *rig = *state;
+    RigGuest *guest = add_agentless(rig, "windows", GIB);
+    start(rig, 2 * GIB, NULL);
+    wait_for(has_source(rig, guest, "guest-stats"), PATIENCE_US);
+    fake_qemu_set_driver(guest->qemu, false);
+    // These are of another second than the last that were looked at.
+    wait_while(2 * SECOND_US);
+    fake_qemu_stop_stats(guest->qemu);
+    fake_qemu_reset_guest(guest->qemu);
+    unsigned looks = fake_qemu_count(guest->qemu, "qom-get");
+    wait_for(fake_qemu_count(guest->qemu, "qom-get") > looks + 2, PATIENCE_US);
+    assert_true(has_source(rig, guest, "none"));
+}
+
 static void test_a_guest_whose_statistics_stop_is_not_shrunk_any_more(void **state)
 {
     Rig *rig = *state;
@@ -285,6 +301,7 @@ int main(void)
         TEST(test_its_cache_is_left_to_it_while_there_is_enough),
         TEST(test_a_guest_whose_driver_tells_nothing_is_left_alone),
         TEST(test_statistics_that_were_there_before_are_no_news),
+        TEST(test_statistics_from_before_a_reset_are_no_news),
         TEST(test_a_guest_whose_statistics_stop_is_not_shrunk_any_more),
         TEST(test_a_guest_that_stalls_is_asked_for_no_more_than_a_piece),
         TEST(test_a_guest_left_alone_is_not_asked_for_statistics),

@@ -90,6 +90,36 @@ static void test_no_progress_for_the_limit_is_a_stall_and_progress_ends_it(void 
     assert_int_equal(balloon.state, BALLOON_SHRINKING);
 }
 
+// The question was on its way when the guest was turned round.
+static void test_an_old_reading_does_not_shorten_the_time_a_guest_has(void **state)
+{
+    (void)state;
+    Balloon balloon;
+    balloon_adopt(&balloon, 1000 * MIB);
+    balloon_set_target(&balloon, 300 * MIB, 0);
+    balloon_observe(&balloon, 500 * MIB, 1, 10);
+    balloon_set_target(&balloon, 900 * MIB, 4000);
+    assert_int_equal(balloon.state, BALLOON_GROWING);
+    assert_int_equal(balloon_observe(&balloon, 450 * MIB, 1, 20), BALLOON_CHANGE_PROGRESS);
+    assert_int_equal(balloon_observe(&balloon, 450 * MIB, 2, BALLOON_STALL_US + 3999),
+                     BALLOON_CHANGE_NONE);
+    assert_int_equal(balloon_observe(&balloon, 450 * MIB, 2, BALLOON_STALL_US + 4000),
+                     BALLOON_CHANGE_STALLED);
+}
+
+static void test_a_guest_that_was_excused_has_all_its_time_again(void **state)
+{
+    (void)state;
+    Balloon balloon;
+    balloon_adopt(&balloon, 1000 * MIB);
+    balloon_set_target(&balloon, 300 * MIB, 0);
+    balloon_excuse(&balloon, 2 * BALLOON_STALL_US);
+    assert_int_equal(balloon_observe(&balloon, 1000 * MIB, 1, 3 * BALLOON_STALL_US - 1),
+                     BALLOON_CHANGE_NONE);
+    assert_int_equal(balloon_observe(&balloon, 1000 * MIB, 1, 3 * BALLOON_STALL_US),
+                     BALLOON_CHANGE_STALLED);
+}
+
 // Adopted at 700 MiB, sent to 300 MiB and there.
 static Balloon settled_at_300_mib(void)
 {
@@ -260,6 +290,8 @@ int main(void)
         cmocka_unit_test(test_a_balloon_taken_over_counts_with_all_until_a_target_is_confirmed),
         cmocka_unit_test(test_what_is_taken_over_is_a_target_that_qemu_takes),
         cmocka_unit_test(test_no_progress_for_the_limit_is_a_stall_and_progress_ends_it),
+        cmocka_unit_test(test_an_old_reading_does_not_shorten_the_time_a_guest_has),
+        cmocka_unit_test(test_a_guest_that_was_excused_has_all_its_time_again),
         cmocka_unit_test(
             test_a_settled_guest_that_takes_memory_back_counts_with_it_and_is_never_stalled),
         cmocka_unit_test(
