@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,6 +42,10 @@ static void serve_one(SocketThread *thread, int client)
 static gpointer run(gpointer data)
 {
     SocketThread *thread = data;
+    // Signals are for the client that is tested.
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (;;) {
         struct pollfd fds[] = {{.fd = thread->listener, .events = POLLIN},
                                {.fd = thread->stop_pipe[0], .events = POLLIN}};
