@@ -273,10 +273,8 @@ static void test_a_reset_that_nobody_heard_of_is_known_though_nothing_is_decided
     Rig *rig = *state;
     RigGuest *guest = start_small(rig);
     json_decref(rig_ask(rig, "set-mode", json_pack("{s:s}", "mode", "observe")));
-    fake_qemu_set_driver(guest->qemu, false);
     fake_qemu_drop_client(guest->qemu);
-    fake_qemu_reset_guest(guest->qemu);
-    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    reset(rig, guest);
 }
 
 // It took memory back by itself before, and nothing was done about it.
@@ -288,10 +286,8 @@ static void test_such_a_reset_is_known_though_the_guest_is_not_where_it_was_sent
     fake_qemu_take_back(guest->qemu, 500 * MIB);
     fake_qemu_emit(guest->qemu, "BALLOON_CHANGE", NULL);
     wait_for(shown_bytes(rig, guest, "actual") == 500 * MIB, PATIENCE_US);
-    fake_qemu_set_driver(guest->qemu, false);
     fake_qemu_drop_client(guest->qemu);
-    fake_qemu_reset_guest(guest->qemu);
-    wait_for(shown_bytes(rig, guest, "actual") == GIB, PATIENCE_US);
+    reset(rig, guest);
 }
 
 // --- shutdown and migration -------------------------------------------------------------------
